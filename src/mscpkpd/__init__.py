@@ -1,0 +1,52 @@
+"""PK-PD modelling of mesenchymal stromal cell (MSC) therapies.
+
+Fit preclinical data, simulate dosing schedules, score the probability of response from CXCL10. Public names load
+their modules at first use, so that ``import mscpkpd`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# name -> module that defines it; the module is imported when the name is first used
+_PUBLIC = {
+    "Fit": "fit.result",
+    "Model": "model",
+    "Regimen": "dosing",
+    "Responder": "responder",
+    "Study": "data",
+    "bolus": "dosing",
+    "exposure": "exposure",
+    "fit": "fit.api",
+    "infusion": "dosing",
+    "load_fit": "fit.api",
+    "load_model": "modelfile",
+    "load_regimen": "modelfile",
+    "load_responder": "responder",
+    "models": "modelfile",
+    "read_cohort": "cohort",
+    "read_study": "data",
+    "simulate": "simulate",
+    "to_pymc": "fit.api",
+}
+_MODULES = ("errors", "plots", "report")
+
+__all__ = sorted([*_PUBLIC, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(import_module(f"mscpkpd.{_PUBLIC[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"mscpkpd.{name}")
+    else:
+        raise AttributeError(f"module 'mscpkpd' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,1 @@
+"""Solving the equations of a model between and across events."""
