@@ -13,24 +13,24 @@ __version__ = "0.1.0"
 
 # name -> module that defines it; the module is imported when the name is first used
 _PUBLIC = {
-    "Fit": "fit.result",
+    "Fit": "fitting.result",
     "Model": "model",
     "Regimen": "dosing",
     "Responder": "responder",
     "Study": "data",
     "bolus": "dosing",
-    "exposure": "exposure",
-    "fit": "fit.api",
+    "exposure": "exposures",
+    "fit": "fitting.api",
     "infusion": "dosing",
-    "load_fit": "fit.api",
+    "load_fit": "fitting.api",
     "load_model": "modelfile",
     "load_regimen": "modelfile",
     "load_responder": "responder",
     "models": "modelfile",
     "read_cohort": "cohort",
     "read_study": "data",
-    "simulate": "simulate",
-    "to_pymc": "fit.api",
+    "simulate": "simulation",
+    "to_pymc": "fitting.api",
 }
 _MODULES = ("errors", "plots", "report")
 
