@@ -1,0 +1,230 @@
+"""Read a study: from a file or a frame to checked subjects and records, or one error with everything that is wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading
+from mscpkpd.data.findings import Findings
+from mscpkpd.data.layout import check_tidy, refuse_events, tidy_of_wide
+from mscpkpd.data.rows import is_observation, record_of
+from mscpkpd.data.study import Study
+from mscpkpd.data.subjects import subjects_of
+from mscpkpd.data.tables import Table, read_table, sheet_names, table_of_frame
+from mscpkpd.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mscpkpd.data.record import Record
+
+__all__ = ["read_study", "study_from_frame"]
+
+Layout = Literal["tidy", "wide"]
+DOSES = "doses"
+MOST_NOTES = 20
+
+
+def read_study(
+    path: str | Path,
+    *,
+    name: str = "",
+    sheet: str | None = None,
+    layout: Layout = "tidy",
+    decimal: str = ".",
+    unit: str | None = None,
+    time_unit: str | None = None,
+    doses: str | Path | pd.DataFrame | None = None,
+) -> Study:
+    """Read observations and doses from a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV, TSV, Excel or Parquet file, one row for each observation: subject, time, output, value and, where known,
+        unit, stat (value, mean, median, range), sd, n, lower, upper, censoring (none, left, right, interval), lloq,
+        method, organ, species, route, dose, dose_unit, dose_time, duration, viability, lot, occasion, study, weight,
+        replicate. Missing is blank, "." or "NA" (D7). Values may be written "<7.8" or ">500".
+    name : str
+        Name of the study; by default that of the file.
+    sheet : str or None
+        Sheet of an Excel file; by default the first.
+    layout : "tidy" or "wide"
+        "wide": one column for each output, with its unit in the header, such as ``lung_cells [cells]``.
+    decimal : "." or ","
+        Decimal sign.
+    unit, time_unit : str or None
+        Unit of the values and of the times where neither a column nor the header states one. Units are never guessed.
+    doses : path, DataFrame or None
+        Second table with a row for each dose: subject, time, dose, dose_unit, route, and where needed duration,
+        viability, lot, every and doses. By default a sheet ``doses`` of the same file, or a file ``NAME_doses`` beside
+        it, if there is one.
+
+    Returns
+    -------
+    Study
+        Times in hours; values in their own units, percent of dose as "%ID".
+
+    Raises
+    ------
+    DataError
+        With everything that is wrong, by row and column, and what to try (D14).
+    """
+    path = Path(path)
+    table = read_table(path, sheet)
+    found, notes = _dose_table(path, sheet, doses)
+    return _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit)
+
+
+def study_from_frame(
+    frame: pd.DataFrame,
+    doses: str | Path | pd.DataFrame | None = None,
+    *,
+    name: str = "frame",
+    layout: Layout = "tidy",
+    decimal: str = ".",
+    unit: str | None = None,
+    time_unit: str | None = None,
+) -> Study:
+    """Read observations and doses from a DataFrame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns as in `read_study`; the index is ignored. Messages count rows as in a CSV file: the first is row 2.
+    doses : path, DataFrame or None
+        Second table with a row for each dose.
+    name, layout, decimal, unit, time_unit
+        As for `read_study`.
+
+    Returns
+    -------
+    Study
+        As for `read_study`.
+
+    Raises
+    ------
+    DataError
+        As for `read_study`.
+    """
+    found, notes = _dose_table(None, None, doses)
+    return _study(table_of_frame(frame), found, notes, name, layout, decimal, unit, time_unit)
+
+
+def _dose_table(
+    path: Path | None, sheet: str | None, doses: str | Path | pd.DataFrame | None
+) -> tuple[Table | None, list[str]]:
+    if isinstance(doses, pd.DataFrame):
+        return table_of_frame(doses, "doses frame"), []
+    if doses is not None:
+        return read_table(doses, _doses_sheet(Path(doses))), []
+    if path is None:
+        return None, []
+    own = _doses_sheet(path)
+    if own is not None and own != sheet and sheet_names(path)[0] != own:
+        return read_table(path, own), [f"doses from the sheet '{own}'"]
+    beside = path.with_name(f"{path.stem}_{DOSES}{path.suffix}")
+    if beside.is_file():
+        return read_table(beside, _doses_sheet(beside)), [f"doses from {beside.name}"]
+    return None, []
+
+
+def _doses_sheet(path: Path) -> str | None:
+    return next((sheet for sheet in sheet_names(path) if sheet.strip().casefold() == DOSES), None)
+
+
+def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
+    table: Table,
+    doses: Table | None,
+    notes: list[str],
+    name: str,
+    layout: Layout,
+    decimal: str,
+    unit: str | None,
+    time_unit: str | None,
+) -> Study:
+    if layout not in ("tidy", "wide"):
+        raise UsageError(f"layout = {layout!r}", expected="'tidy' or 'wide'")
+    if decimal not in (".", ","):
+        raise UsageError(f"decimal = {decimal!r}", expected="'.' or ','")
+    findings = Findings(table.source)
+    refuse_events(table)
+    if layout == "wide":
+        table = tidy_of_wide(table, findings, unit_given=unit is not None)
+        findings.stop()
+    check_tidy(table, findings)
+    findings.stop()
+    times = {"time": time_unit, "dose_time": time_unit}
+    stated = {column: text for column, text in {"value": unit, **times}.items() if text}
+    reading = Reading(table, findings, decimal, stated)
+    second = None if doses is None else Reading(doses, Findings(doses.source), decimal, stated)
+    records = _records(reading, notes)
+    subjects = subjects_of(reading, second)
+    _check_repeats(records, findings)
+    if not records and not findings.lines:
+        findings.add("no observation", hint="rows with an output and a value")
+    if second is not None:
+        findings.lines += [f"{second.table.source}: {line}" for line in second.findings.lines]
+    findings.stop()
+    notes += _sums(records)
+    return Study(
+        name,
+        subjects,
+        tuple(records),
+        table.source,
+        "SYNTHETIC" in table.source.upper() or any(reading.truth(row, "synthetic") for row in table.rows),
+        tuple(dict.fromkeys(row.text("study") for row in table.rows if row.text("study"))),
+        _at_most(notes),
+    )
+
+
+def _records(reading: Reading, notes: list[str]) -> list[Record]:
+    records = []
+    unobserved = 0
+    for row in reading.table.rows:
+        if not is_observation(row):
+            unobserved += bool(row.text("output"))
+            continue
+        record, remark = record_of(reading, row)
+        if record is not None:
+            records.append(record)
+        if remark:
+            notes.append(remark)
+        if reading.findings.full:
+            break
+    if unobserved:
+        notes.append(f"{unobserved} row{'s' if unobserved > 1 else ''} without a value left out")
+    return records
+
+
+def _check_repeats(records: Sequence[Record], findings: Findings) -> None:
+    """Refuse two rows that say the same thing twice."""
+    first: dict[tuple[object, ...], int] = {}
+    for record in records:
+        key = (record.subject, record.study, record.time, record.output, record.method, record.lot)
+        row = first.setdefault((*key, record.replicate, record.occasion), record.row)
+        if row != record.row:
+            problem = f"subject '{record.subject}', time {record.time:g} h, output '{record.output}' also in row {row}"
+            findings.add(problem, row=record.row, hint="a column 'replicate' with 1, 2, ..., or delete one of them")
+
+
+def _sums(records: Sequence[Record]) -> Iterator[str]:
+    """Note where the organs of a subject hold more than its dose: possible within error, but worth a look."""
+    sums: dict[tuple[str, float, str], dict[str, float]] = defaultdict(dict)
+    for record in records:
+        if record.unit == PERCENT_OF_DOSE and record.kind in ("value", "mean"):
+            sums[record.subject, record.time, record.method][record.output] = record.value
+    for (subject, time, _), values in sums.items():
+        total = sum(values.values())
+        if total > 100 and len(values) > 1:
+            yield f"subject '{subject}' at {time:g} h: {len(values)} outputs sum to {total:.4g} %ID, more than the dose"
+
+
+def _at_most(notes: Sequence[str]) -> tuple[str, ...]:
+    if len(notes) <= MOST_NOTES:
+        return tuple(notes)
+    return (*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more notes")

@@ -1,0 +1,169 @@
+"""Subjects and their doses out of the rows of a study, or out of a second table of doses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mscpkpd.data.record import COLUMNS
+from mscpkpd.data.study import Subject
+from mscpkpd.dosing import Regimen, infusion
+from mscpkpd.errors import DosingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mscpkpd.data.cells import Reading
+    from mscpkpd.data.tables import Row
+
+__all__ = ["DOSE_COLUMNS", "subjects_of"]
+
+# what makes a dose in the rows of a study; rows that repeat all of it speak of the same dose
+DOSE_COLUMNS = (
+    "dose", "dose_unit", "route", "dose_time", "dose_time_unit", "duration", "duration_unit", "viability",
+    "every", "every_unit", "doses",
+)  # fmt: skip
+DOSE_HINT = "a header such as 'dose [cells/kg]' or a column 'dose_unit'"
+UNTREATED_HINT = "its dose, or dose 0 for an untreated control"
+
+
+def subjects_of(reading: Reading, doses: Reading | None) -> tuple[Subject, ...]:
+    """Return the subjects of a table.
+
+    Parameters
+    ----------
+    reading : Reading
+        Tidy table; problems are noted in its findings.
+    doses : Reading or None
+        Second table with a row for each dose.
+
+    Returns
+    -------
+    tuple of Subject
+        In order of first appearance, with all that could be read.
+    """
+    rows = _by_subject(reading)
+    if doses is not None:
+        regimens = _second_table(reading, doses, rows)
+    elif not reading.table.has("dose"):
+        hint = "columns dose, dose_unit and route, or a second table: doses='FILE.csv' or a sheet 'doses'"
+        reading.findings.add("no doses", expected="a dose for each subject; 0 for untreated", hint=hint)
+        regimens = {}
+    else:
+        regimens = {name: _from_rows(reading, name, own) for name, own in rows.items()}
+    return tuple(_subject(reading, name, own, regimens.get(name, Regimen())) for name, own in rows.items())
+
+
+def _by_subject(reading: Reading) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {}
+    for row in reading.table.rows:
+        if row.text("subject"):
+            rows.setdefault(row.text("subject"), []).append(row)
+    return rows
+
+
+def _subject(reading: Reading, name: str, rows: Sequence[Row], regimen: Regimen) -> Subject:
+    weight = None
+    weighed = _constant(reading, name, rows, "weight", hint="one weight, that at dosing")
+    if weighed is not None:
+        weight = reading.measure(
+            weighed, "weight", "kg", hint="a header such as 'weight [g]' or a column 'weight_unit'"
+        )
+        if weight is not None and weight <= 0:
+            reading.note(weighed, "weight", f"weight '{weighed.text('weight')}'", expected="a number above 0")
+    species = _constant(reading, name, rows, "species", hint="a name of its own for each subject")
+    _constant(reading, name, rows, "study", hint="a name of its own for each subject of each study")
+    if weight is None and any(dose.unit.endswith("/kg") for dose in regimen.doses):
+        hint = "a column 'weight [kg]', or the dose in cells"
+        reading.note(rows[0], "weight", f"subject '{name}' is dosed per kg without a weight (T4)", hint=hint)
+    return Subject(name, regimen, weight, species.text("species") if species else "", _covariates(rows))
+
+
+def _constant(reading: Reading, name: str, rows: Sequence[Row], column: str, hint: str) -> Row | None:
+    """Return the first row that states a column which must not change within a subject."""
+    stated = [row for row in rows if row.text(column)]
+    for row in stated:
+        if row.text(column).casefold() != stated[0].text(column).casefold():
+            first = f"'{stated[0].text(column)}' in row {stated[0].number}"
+            reading.note(row, column, f"'{row.text(column)}' for subject '{name}', but {first}", hint=hint)
+            break
+    return stated[0] if stated else None
+
+
+def _covariates(rows: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+    names = dict.fromkeys(name for row in rows for name in row.cells if name not in COLUMNS)
+    constant = []
+    for name in names:
+        texts = {row.text(name) for row in rows if row.text(name)}
+        if len(texts) == 1:
+            constant.append((name, texts.pop()))
+    return tuple(constant)
+
+
+def _from_rows(reading: Reading, name: str, rows: Sequence[Row]) -> Regimen:
+    dosed = [row for row in rows if row.text("dose")]
+    if not dosed:
+        reading.note(rows[0], "dose", f"subject '{name}' has no dose", hint=UNTREATED_HINT)
+        return Regimen()
+    first = dosed[0]
+    for row in dosed[1:]:
+        if any(row.text(column) != first.text(column) for column in DOSE_COLUMNS):
+            problem = f"subject '{name}' has another dose in row {first.number}"
+            hint = "repeated doses in a second table: doses='FILE.csv', a sheet 'doses' or NAME_doses.csv beside"
+            reading.note(row, "dose", problem, expected="one dose for each subject in these columns", hint=hint)
+            return Regimen()
+    lots = {row.text("lot") for row in rows if row.text("lot")}
+    lot = lots.pop() if len(lots) == 1 else ""
+    return _regimen(reading, first, "dose_time", lot, fallback=reading.unit(first, "time"))
+
+
+def _second_table(reading: Reading, doses: Reading, rows: Mapping[str, Sequence[Row]]) -> dict[str, Regimen]:
+    if reading.table.has("dose"):
+        problem = f"doses stand both here and in {doses.table.source}"
+        reading.findings.add(problem, column="dose", hint="delete one of them")
+        return {}
+    for column in ("subject", "time", "dose"):
+        if column not in doses.table.columns:
+            hint = f"columns of {doses.table.source}: {', '.join(doses.table.columns[:20])}"
+            doses.findings.add(f"no column '{column}'", expected="subject, time, dose, dose_unit, route", hint=hint)
+            return {}
+    regimens: dict[str, Regimen] = {}
+    for row in doses.table.rows:
+        name = row.text("subject")
+        if not name or not row.text("dose"):
+            doses.note(row, "subject" if not name else "dose", "missing", hint="one row for each dose")
+            continue
+        regimen = _regimen(doses, row, "time", row.text("lot"))
+        regimens[name] = regimens[name] + regimen if name in regimens else regimen
+    for name, own in rows.items():
+        if name not in regimens:
+            problem = f"subject '{name}' has no dose in {doses.table.source}"
+            reading.note(own[0], "subject", problem, hint=UNTREATED_HINT)
+    return regimens
+
+
+def _regimen(reading: Reading, row: Row, time_column: str, lot: str, fallback: str = "") -> Regimen:
+    """Read the dose of one row, with `every` and `doses` where it is repeated; none where it is 0 or wrong."""
+    before = len(reading.findings)
+    amount, unit = reading.quantity(row, "dose") or (0.0, "")
+    if amount == 0:
+        return Regimen()
+    if not unit:
+        reading.note(row, "dose", f"dose '{row.text('dose')}' has no unit", hint=DOSE_HINT)
+    if amount < 0:
+        reading.note(row, "dose", f"negative dose '{row.text('dose')}'", expected="a number above 0 (D10)")
+    if not row.text("route"):
+        reading.note(row, "route", "missing beside a dose", hint="iv, ia, ip, im, sc, intratracheal, ...")
+    start = reading.hours(row, time_column, fallback) if row.text(time_column) else 0.0
+    duration, every = (reading.hours(row, column) for column in ("duration", "every"))
+    doses, viable = reading.whole(row, "doses"), reading.number(row, "viability")
+    if len(reading.findings) > before or start is None:
+        return Regimen()
+    try:
+        return infusion(
+            f"{amount!r} {unit}", row.text("route"), f"{duration or 0.0!r} h", at=f"{start!r} h",
+            every=None if every is None else f"{every!r} h", doses=doses, viable=viable, lot=lot,
+        )  # fmt: skip
+    except DosingError as error:
+        column = "viability" if "viable" in error.problem else "dose"
+        reading.note(row, column, error.problem, expected=error.expected, hint=error.hint)
+        return Regimen()

@@ -1,0 +1,361 @@
+"""One verb: `fit` a model to a study; `to_pymc` for those who want the model itself."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mscpkpd.data import Study
+from mscpkpd.errors import UnknownName, UsageError
+from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
+from mscpkpd.fitting.nuts import Progress, sample_chains
+from mscpkpd.fitting.result import Fit, Posterior, load_fit, versions
+from mscpkpd.model import Model
+from mscpkpd.problem import FreeParameter, Problem, pose
+
+if TYPE_CHECKING:
+    import pymc
+
+__all__ = ["fit", "load_fit", "to_pymc"]
+
+METHODS = ("least_squares", "nuts")
+COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned", "note")
+PREDICTIVE_DRAWS = 400
+ASYMPTOTIC_DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How long and how carefully to sample."""
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int | None = None
+    target_accept: float = 0.9
+
+
+def fit(
+    model: Model,
+    study: Study,
+    method: str = "least_squares",
+    *,
+    free: Collection[str] | None = None,
+    fix: Mapping[str, float] | None = None,
+    start: Fit | None = None,
+    seed: int = 0,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    progress: Progress | None = None,
+) -> Fit:
+    """Fit a model to a study.
+
+    Parameters
+    ----------
+    model : Model
+        With values for every parameter.
+    study : Study
+        Observations and doses.
+    method : {"least_squares", "nuts"}
+        A quick estimate by lmfit, or the full posterior by PyMC and nutpie.
+    free : collection of str, optional
+        Parameters to learn. By default "nuts" learns all with a prior that the observed outputs depend on, and
+        "least_squares" those of them that the design identifies.
+    fix : mapping of str to float, optional
+        Parameters held at these values, in the units of the model.
+    start : Fit, optional
+        An earlier fit; its estimates are where the search begins.
+    seed : int
+        Same seed, same result, on any number of cores.
+    draws, tune, chains : int
+        Draws kept and warm-up draws of each chain; number of chains. Only for "nuts".
+    cores : int, optional
+        Worker processes; all processors by default.
+    target_accept : float
+        Acceptance that the sampler's step size aims at, 0 to 1.
+    progress : callable, optional
+        Receives draws done and draws wanted, both over all chains.
+
+    Returns
+    -------
+    Fit
+        Ask `Fit.converged` before using it: a fit that has not converged is not a result.
+
+    Raises
+    ------
+    DataError
+        If the study does not fit the model (unknown output, wrong unit, ...).
+    UnknownName
+        For an unknown method or parameter.
+    UsageError
+        If nothing is left to learn or the options contradict each other.
+    FitError
+        If the model cannot be solved where the search starts.
+
+    Notes
+    -----
+    Subjects share their parameters here: variation between them is part of the residual. No row informs a prior and
+    is fitted: where a study of `prior_source` is in the data, the parameter takes its wide prior, and the notes of
+    the fit say so.
+    """
+    if method not in METHODS:
+        raise UnknownName.among("method", method, METHODS)
+    if min(draws, tune, chains) < 1 or not 0 < target_accept < 1:
+        raise UsageError(
+            f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
+            expected="counts of at least 1 and an acceptance between 0 and 1",
+        )
+    problem = _started(pose(model, study, free, fix), start)
+    began = time.time()
+    if method == "least_squares":
+        outcome = _least_squares(problem, choose=free is None)
+    else:
+        outcome = _nuts(problem, seed, Sampling(draws, tune, chains, cores, target_accept), progress)
+    settings = {
+        "method": method, "seed": seed, "seconds": round(time.time() - began, 1), "free": list(outcome.names),
+        "fixed": dict(fix or {}), "tolerance": problem.tolerance, "versions": versions(), **outcome.settings,
+    }  # fmt: skip
+    notes = (*_notes(problem), *outcome.notes)
+    predictions = _predictions(problem, outcome.posterior, seed)
+    return Fit(
+        problem.model, study, method, outcome.table, outcome.posterior, outcome.draws, outcome.checks, notes,
+        predictions, settings,
+    )  # fmt: skip
+
+
+def to_pymc(
+    model: Model, study: Study, *, free: Collection[str] | None = None, fix: Mapping[str, float] | None = None
+) -> pymc.Model:
+    """Translate a model and a study into an ordinary PyMC model.
+
+    Parameters
+    ----------
+    model : Model
+    study : Study
+    free : collection of str, optional
+        Parameters to learn, by default all with a prior that the observed outputs depend on.
+    fix : mapping of str to float, optional
+        Parameters held at these values, in the units of the model.
+
+    Returns
+    -------
+    pymc.Model
+        One random variable per free parameter under its own name and unit; use it as a context to change priors or
+        add terms, and with any sampler.
+
+    Raises
+    ------
+    DataError
+        If the study does not fit the model.
+    UnknownName, UsageError
+        As in `fit`.
+
+    Notes
+    -----
+    The prediction is one PyTensor operation with the engine's exact Jacobian. Parameters that no observed output
+    depends on are not in the model: their posterior is their prior.
+    """
+    from mscpkpd.fitting.bayes import build_pymc  # noqa: PLC0415 (PyMC loads only where it is used)
+
+    return build_pymc(pose(model, study, free, fix))
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    names: tuple[str, ...]
+    table: pd.DataFrame
+    posterior: Posterior
+    draws: Any
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+
+def _started(problem: Problem, start: Fit | None) -> Problem:
+    if start is None:
+        return problem
+    known = dict(zip(start.table["parameter"], start.table["estimate"], strict=True))
+    moved = tuple(
+        FreeParameter(p.name, p.prior, float(known.get(p.name, p.start)), p.widened_for) for p in problem.free
+    )
+    return Problem(
+        problem.model, problem.study, problem.rows, problem.groups, moved, problem.fixed, problem.uninformed
+    )
+
+
+def _notes(problem: Problem) -> tuple[str, ...]:
+    notes = [
+        f"{p.name}: the wide prior {p.prior} replaces the usual one, which was read from {', '.join(p.widened_for)}"
+        for p in problem.free
+        if p.widened_for
+    ]
+    if problem.fixed:
+        notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
+    return tuple(notes)
+
+
+def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> _Outcome:
+    learned, stats = sample_chains(
+        problem, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
+        target_accept=how.target_accept, progress=progress,
+    )  # fmt: skip
+    prior_only = {name: _from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
+    diagnostics, checks = diagnose(learned, stats)
+    rows = [_posterior_row(problem.model, p, learned[p.name], diagnostics.loc[p.name]) for p in problem.free]
+    rows += [_prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
+    table = _table(rows, f"median with {INTERVAL:.0%} highest-density interval")
+    notes = ()
+    if problem.uninformed:
+        notes = (f"prior only, since no observed output depends on them: {', '.join(problem.uninformed)}",)
+    settings = {"draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept}
+    everything = {**learned, **prior_only}
+    return _Outcome(
+        problem.names, table, Posterior(learned, prior_only), make_draws(everything, stats), checks, notes, settings
+    )
+
+
+def _from_prior(model: Model, name: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
+    # one stream per parameter: another parameter in the model changes nothing here (G3)
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return np.asarray(model.parameter(name).prior.sample(rng, shape[0] * shape[1])).reshape(shape)
+
+
+def _posterior_row(model: Model, p: FreeParameter, values: np.ndarray, diagnostics: pd.Series) -> dict[str, Any]:
+    lower, upper = highest_density(values)
+    prior_sd = p.prior.free_moments()[1]
+    learned = 1.0 - float(np.var(p.prior.to_free(values), ddof=1)) / prior_sd**2
+    return {
+        "parameter": p.name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
+        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(p.name).unit, **diagnostics.to_dict(),
+        "learned": learned, "note": "wide prior" if p.widened_for else "",
+    }  # fmt: skip
+
+
+def _prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
+    lower, upper = highest_density(values)
+    return {
+        "parameter": name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
+        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(name).unit, "learned": 0.0, "note": "prior only",
+    }  # fmt: skip
+
+
+def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
+    from mscpkpd.fitting.least_squares import estimate, identified, quantile  # noqa: PLC0415 (lmfit, scipy)
+
+    names, reasons = identified(problem) if choose else (problem.names, {})
+    if not names:
+        raise UsageError(
+            "the design identifies no parameter", hint="--free a,b, or fit with method='nuts', which uses the priors"
+        )
+    found = estimate(problem, names)
+    reach = quantile(found.degrees, INTERVAL)
+    priors = {p.name: p.prior for p in problem.free}
+    errors = np.sqrt(np.diag(found.covariance))
+    rows = []
+    for name, z, error in zip(found.names, found.free_values, errors, strict=True):
+        prior = priors[name]
+        lower, upper = sorted(float(prior.from_free(z + k * reach * error)) for k in (-1, 1))
+        sd = float(abs(prior.dx_dz(z)) * error)
+        rows.append(
+            {"parameter": name, "estimate": float(prior.from_free(z)), "lower": lower, "upper": upper, "sd": sd,
+             "unit": problem.model.parameter(name).unit, "note": ""}
+        )  # fmt: skip
+    for name, value in found.noise.items():
+        unit = problem.model.parameter(name).unit
+        rows.append({"parameter": name, "estimate": value, "unit": unit, "note": "from the residuals"})
+    table = _table(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
+    notes = tuple(f"{name} held at {problem.values(problem.start)[name]:.4g}: {why}" for name, why in reasons.items())
+    posterior = _asymptotic(problem, found.names, found.free_values, found.covariance, found.noise)
+    settings = {"degrees_of_freedom": found.degrees, "message": found.message}
+    return _Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
+
+
+def _estimate_checks(found: Any, errors: np.ndarray) -> tuple[Check, ...]:
+    finite = bool(np.all(np.isfinite(errors)) and np.all(errors < 1e3))
+    stuck = [n for n in found.names if _at_bound(found.result.params[f"z_{n}"])]
+    return (
+        Check("optimum", found.success, f"The optimiser ended with: {found.message}"),
+        Check("errors", finite, "Standard errors exist." if finite else "The data do not determine all parameters; free fewer."),
+        Check("bounds", not stuck, f"At the edge of its prior: {', '.join(stuck)}; fix it or use method='nuts'." if stuck else "No estimate is at a bound."),
+    )  # fmt: skip
+
+
+def _at_bound(parameter: Any) -> bool:
+    room = 1e-4 * (parameter.max - parameter.min)
+    return bool(parameter.value - parameter.min < room or parameter.max - parameter.value < room)
+
+
+def _asymptotic(
+    problem: Problem, names: tuple[str, ...], z: np.ndarray, covariance: np.ndarray, noise: Mapping[str, float]
+) -> Posterior:
+    rng = np.random.default_rng(0)  # fixed: these draws are a way to write down a normal distribution
+    normal = rng.multivariate_normal(z, covariance, size=ASYMPTOTIC_DRAWS, method="svd")
+    priors = {p.name: p.prior for p in problem.free}
+    values = {name: np.asarray(priors[name].from_free(normal[:, k]))[None] for k, name in enumerate(names)}
+    return Posterior({**values, **{name: np.full((1, ASYMPTOTIC_DRAWS), x) for name, x in noise.items()}})
+
+
+def _table(rows: list[dict[str, Any]], interval: str) -> pd.DataFrame:
+    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    table["note"] = table["note"].fillna("")
+    table.attrs["interval"] = interval
+    return table
+
+
+def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFrame:
+    """Every row with the median of its prediction and the 95 % band of prediction and of new observations."""
+    flat = posterior.flat()
+    rng = np.random.default_rng(seed)
+    n = min(PREDICTIVE_DRAWS, len(next(iter(flat.values()))))
+    picked = rng.choice(len(next(iter(flat.values()))), size=n, replace=False)
+    start = dict(zip(problem.names, problem.start, strict=True))
+    means, seen = [], []
+    for k in picked:
+        theta = np.array([flat[name][k] if name in flat else start[name] for name in problem.names])
+        f = problem.predict(theta).value
+        means.append(f)
+        seen.append(_observe(problem, f, problem.values(theta), rng))
+    rows = problem.rows
+    low, high = 50 * (1 - INTERVAL), 50 * (1 + INTERVAL)
+    mean, new = np.array(means), np.array(seen)
+    return pd.DataFrame(
+        {
+            "subject": rows.subject,
+            "output": [rows.outputs[k] for k in rows.output],
+            "time": rows.time,
+            "kind": rows.kind,
+            "observed": rows.value,
+            "sd": rows.sd,
+            "n": rows.count,
+            "lower_limit": rows.lower,
+            "upper_limit": rows.upper,
+            "predicted": np.median(mean, axis=0),
+            "lower": np.percentile(mean, low, axis=0),
+            "upper": np.percentile(mean, high, axis=0),
+            "lower_new": np.percentile(new, low, axis=0),
+            "upper_new": np.percentile(new, high, axis=0),
+            "where": rows.where,
+        }
+    )
+
+
+def _observe(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
+    """A new observation of every row: one subject, or the mean of as many subjects as the row has."""
+    rows, out = problem.rows, np.array(f)
+    for k, name in enumerate(rows.outputs):
+        noise, mine = problem.model.output(name).noise, rows.output == k
+        own = mine & np.isfinite(rows.sd)
+        out[own] = f[own] + rng.standard_normal(int(own.sum())) * rows.sd[own] / np.sqrt(rows.count[own])
+        rest = mine & ~own
+        if noise is not None and np.any(rest):
+            out[rest] = noise.sample(rng, f[rest], values)
+    return out

@@ -1,0 +1,145 @@
+"""Everything that touches ArviZ: containers, diagnostics, files.
+
+ArviZ 0.23 (Python 3.11) and ArviZ 1 (3.12 and later) differ in their containers and defaults; no other module needs
+to know. Draws are arrays of shape (chain, draw) by parameter name everywhere else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mscpkpd.errors import InputError
+
+__all__ = ["Check", "arrays_of", "diagnose", "drawn", "highest_density", "make_draws", "read_draws", "split_draws", "write_draws"]
+
+RHAT_LIMIT, ESS_LIMIT, BFMI_LIMIT = 1.01, 400, 0.3
+INTERVAL = 0.95
+
+Draws = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verdict about a fit.
+
+    Attributes
+    ----------
+    name : str
+        What was checked.
+    ok : bool
+        Whether it holds.
+    sentence : str
+        The verdict in words, with what to do where it does not hold.
+    """
+
+    name: str
+    ok: bool
+    sentence: str
+
+
+def make_draws(posterior: Draws, sample_stats: Draws) -> Any:
+    """Wrap arrays of shape (chain, draw) as the ArviZ object of the installed generation."""
+    arviz = _arviz()
+    groups = {"posterior": dict(posterior), "sample_stats": dict(sample_stats)}
+    if hasattr(arviz, "InferenceData"):
+        return arviz.from_dict(**groups)
+    return arviz.from_dict(groups)
+
+
+def write_draws(draws: Any, path: Path) -> None:
+    """Write the draws as netCDF."""
+    draws.to_netcdf(str(path), engine="h5netcdf")
+
+
+def read_draws(path: Path) -> Any:
+    """Read draws written by `write_draws`; raises InputError where the file is none."""
+    arviz = _arviz()
+    try:
+        return arviz.from_netcdf(str(path), engine="h5netcdf")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"these are no draws: {error}", where=str(path), hint="the draws.nc of a run folder") from error
+
+
+def split_draws(draws: Any) -> dict[str, np.ndarray]:
+    """Posterior of an ArviZ object as plain arrays of shape (chain, draw)."""
+    return {str(name): np.asarray(draws["posterior"][name].values) for name in draws["posterior"].data_vars}
+
+
+def arrays_of(trace: Any, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Posterior of `names` and the sampler's statistics as plain arrays (chain, draw)."""
+    posterior = {name: np.asarray(trace["posterior"][name].values) for name in names}
+    wanted = ("diverging", "energy", "depth", "n_steps", "step_size")
+    stats = trace["sample_stats"]
+    return posterior, {name: np.asarray(stats[name].values) for name in wanted if name in stats}
+
+
+def drawn(trace: Any) -> int:
+    """Number of draws in a growing trace, warm-up included."""
+    groups = ("posterior", "warmup_posterior")
+    return sum(int(trace[g].sizes.get("draw", 0)) for g in groups if g in trace)
+
+
+def diagnose(posterior: Draws, sample_stats: Draws) -> tuple[pd.DataFrame, tuple[Check, ...]]:
+    """Rank-normalised R-hat, effective sample sizes, divergences and E-BFMI.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        Index parameter; columns r_hat, ess_bulk, ess_tail.
+    checks : tuple of Check
+    """
+    arviz = _arviz()
+    rows = {}
+    for name, values in posterior.items():
+        rows[name] = [
+            float(arviz.rhat(np.asarray(values))),
+            float(arviz.ess(np.asarray(values), method="bulk")),
+            float(arviz.ess(np.asarray(values), method="tail")),
+        ]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["r_hat", "ess_bulk", "ess_tail"])
+    return table, _sampler_checks(table, sample_stats)
+
+
+def _sampler_checks(table: pd.DataFrame, stats: Draws) -> tuple[Check, ...]:
+    rhat, worst = float(table["r_hat"].max()), str(table["r_hat"].idxmax())
+    ess = float(table[["ess_bulk", "ess_tail"]].min().min())
+    diverging = int(np.sum(stats["diverging"])) if "diverging" in stats else 0
+    bfmi = float(np.min(_bfmi(stats["energy"]))) if "energy" in stats else float("nan")
+    return (
+        Check("r_hat", bool(rhat <= RHAT_LIMIT), f"Largest R-hat {rhat:.4f} ({worst}), limit {RHAT_LIMIT}: {_or_more(rhat <= RHAT_LIMIT)}"),
+        Check("ess", bool(ess >= ESS_LIMIT), f"Smallest effective sample size {ess:.0f}, limit {ESS_LIMIT}: {_or_more(ess >= ESS_LIMIT)}"),
+        Check("divergences", diverging == 0, f"{diverging} divergent transitions: " + ("none is right." if diverging == 0 else "parts of the posterior were not reached; fix a parameter or give a tighter prior.")),
+        Check("e_bfmi", not bfmi < BFMI_LIMIT, f"Smallest E-BFMI {bfmi:.2f}, limit {BFMI_LIMIT}: " + ("the sampler moved freely." if not bfmi < BFMI_LIMIT else "heavy tails; fix a parameter or give a tighter prior.")),
+    )  # fmt: skip
+
+
+def _or_more(ok: bool) -> str:  # noqa: FBT001
+    return "the chains agree." if ok else "the chains do not agree yet; take more draws."
+
+
+def _bfmi(energy: np.ndarray) -> np.ndarray:
+    """Energy fraction of missing information per chain, energy of shape (chain, draw)."""
+    return np.asarray(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.var(energy, axis=1))
+
+
+def highest_density(values: np.ndarray, probability: float = INTERVAL) -> tuple[float, float]:
+    """Narrowest interval that holds a share `probability` of the draws."""
+    ordered = np.sort(np.asarray(values).reshape(-1))
+    inside = int(np.floor(probability * len(ordered)))
+    widths = ordered[inside:] - ordered[: len(ordered) - inside]
+    first = int(np.argmin(widths))
+    return float(ordered[first]), float(ordered[first + inside])
+
+
+def _arviz() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # 0.23 announces the refactoring on import
+        import arviz  # noqa: PLC0415
+    return arviz

@@ -1,0 +1,61 @@
+"""The prediction of a problem as one PyTensor operation, with its Jacobian from the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.op import Op
+
+from mscpkpd.problem import Problem
+
+__all__ = ["PredictionOp"]
+
+
+class PredictionOp(Op):  # type: ignore[misc]
+    """Free parameters in, predictions and their Jacobian out.
+
+    Both come from one solve, so that a gradient costs no second one. A failed solve gives NaN: the log density is
+    then not finite and the sampler turns back.
+
+    Parameters
+    ----------
+    problem : Problem
+        Bound model and study.
+    """
+
+    __props__ = ()
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def make_node(self, theta: Any) -> Apply:
+        """Free parameters of shape (n_free,) to predictions (n_rows,) and Jacobian (n_rows, n_free)."""
+        return Apply(self, [pt.as_tensor_variable(theta)], [pt.dvector(), pt.dmatrix()])
+
+    def perform(self, node: Apply, inputs: list[np.ndarray], output_storage: list[list[np.ndarray]]) -> None:  # noqa: ARG002
+        """Solve once."""
+        prediction = self.problem.predict(np.asarray(inputs[0], dtype=float), jacobian=True)
+        output_storage[0][0] = prediction.value
+        output_storage[1][0] = prediction.jacobian
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:  # noqa: ARG002
+        """Shapes are known without a solve."""
+        n = pt.constant(len(self.problem.rows))
+        return [(n,), (n, shapes[0][0])]
+
+    def pullback(self, inputs: list[Variable], outputs: list[Variable], cotangents: list[Variable]) -> list[Variable]:  # noqa: ARG002
+        """Vector-Jacobian product (PyTensor 3)."""
+        return [pt.dot(cotangents[0], outputs[1])]
+
+    def L_op(self, inputs: list[Variable], outputs: list[Variable], output_grads: list[Variable]) -> list[Variable]:  # noqa: N802
+        """Vector-Jacobian product (PyTensor 2)."""
+        return self.pullback(inputs, outputs, output_grads)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other

@@ -1,0 +1,256 @@
+"""What a fit found, whether it may be used, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mscpkpd.data import Study, read_study
+from mscpkpd.errors import FitError, InputError
+from mscpkpd.files import whole_folder
+from mscpkpd.fitting.draws import Check, Draws, make_draws, read_draws, split_draws, write_draws
+from mscpkpd.model import Model
+from mscpkpd.modelfile import load_model, save_model
+
+__all__ = ["Fit", "Posterior", "load_fit", "versions"]
+
+MARK = "provenance.json"  # every run folder holds it
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws of every parameter with a prior, learned or not.
+
+    Attributes
+    ----------
+    learned, prior_only : mapping of str to array of shape (n_chains, n_draws)
+        Parameters that the data can inform, and those drawn from their prior because no observed output depends on
+        them.
+    """
+
+    learned: Draws
+    prior_only: Draws = field(default_factory=lambda: MappingProxyType({}))
+
+    def flat(self) -> dict[str, np.ndarray]:
+        """All draws with the chains joined, arrays of shape (n_chains * n_draws,)."""
+        return {name: np.asarray(a).reshape(-1) for name, a in {**self.learned, **self.prior_only}.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The result of fitting a model to a study.
+
+    Attributes
+    ----------
+    model : Model
+        As fitted, complete.
+    study : Study
+        The data.
+    method : str
+        "least_squares" or "nuts".
+    table : pandas.DataFrame
+        One row per parameter; see `summary`.
+    posterior : Posterior
+        Draws; for least squares, of the asymptotic normal distribution of the estimates.
+    draws : arviz object or None
+        InferenceData (ArviZ 0.23) or DataTree (ArviZ 1) of a sampled fit; None for least squares.
+    checks : tuple of Check
+        Verdicts; the fit may be used if all hold.
+    notes : tuple of str
+        What was decided on the way: widened priors, fixed parameters, parameters drawn from their prior.
+    predictions : pandas.DataFrame
+        Every row of the data with its prediction, lower and upper limit.
+    settings : mapping
+        Method, seed, numbers of draws, versions, times.
+
+    Notes
+    -----
+    A fit that has not converged is not a result: see `converged` and `verdict`.
+    """
+
+    model: Model
+    study: Study
+    method: str
+    table: pd.DataFrame
+    posterior: Posterior
+    draws: Any
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+    predictions: pd.DataFrame
+    settings: Mapping[str, Any]
+
+    @property
+    def converged(self) -> bool:
+        """Whether every check holds."""
+        return all(check.ok for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """One line: usable, or what is wrong, first things first."""
+        failed = [check.sentence for check in self.checks if not check.ok]
+        if not failed:
+            return "All checks of the fit hold."
+        return "NOT A RESULT: " + " ".join(failed)
+
+    def summary(self) -> pd.DataFrame:
+        """Return the table of parameters.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns parameter, estimate, lower, upper (95 %), sd, unit, r_hat, ess_bulk, ess_tail, learned. The
+            estimate is the posterior median or the optimum; `learned` is 1 - var(posterior)/var(prior) on the
+            transformed scale of the parameter (rule S2), and empty for least squares. The kind of interval stands
+            in ``summary().attrs["interval"]``.
+
+        Notes
+        -----
+        Parameters that the data cannot inform are listed with ``learned`` = 0 and the note "prior only".
+        """
+        return self.table.copy()
+
+    def sample(self, n: int, seed: int = 0) -> dict[str, np.ndarray]:
+        """Draw parameter values, joint over all parameters.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws.
+        seed : int
+            Which draws are taken.
+
+        Returns
+        -------
+        dict of str to array of shape (n,)
+            Every parameter of the model in its own unit; those without a distribution are constant.
+
+        Raises
+        ------
+        FitError
+            If the fit has not converged: it is not a result.
+
+        Notes
+        -----
+        Draws are taken without replacement as long as there are enough.
+        """
+        if not self.converged:
+            raise FitError(self.verdict, hint="more draws, another start, or fewer free parameters; see fit.checks")
+        flat = self.posterior.flat()
+        available = len(next(iter(flat.values())))
+        picked = np.random.default_rng(seed).choice(available, size=n, replace=n > available)
+        constant = {name: np.full(n, value) for name, value in self.model.values.items()}
+        return {**constant, **{name: values[picked] for name, values in flat.items()}}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the fit as a run folder, whole or not at all.
+
+        Parameters
+        ----------
+        folder : str or Path
+            New, empty, or an earlier run, which is replaced.
+
+        Returns
+        -------
+        Path
+            The folder: summary.csv, draws.nc, predictions.csv, model.toml, data.csv, provenance.json.
+
+        Raises
+        ------
+        UsageError
+            If the folder holds something that no run made.
+
+        Notes
+        -----
+        `load_fit` reads it back.
+        """
+        with whole_folder(folder, MARK) as part:
+            self.write(part)
+        return Path(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of a run into an existing folder."""
+        self.table.to_csv(folder / "summary.csv", index=False)
+        self.predictions.to_csv(folder / "predictions.csv", index=False)
+        draws = self.draws if self.draws is not None else make_draws(self.posterior.learned, {})
+        write_draws(draws, folder / "draws.nc")
+        save_model(self.model, folder / "model.toml")
+        self.study.save(folder / "data.csv")
+        record = {
+            "format": 1,
+            "method": self.method,
+            "study": self.study.name,
+            "data_digest": self.study.digest,
+            "interval": self.table.attrs.get("interval", ""),
+            "prior_only": sorted(self.posterior.prior_only),
+            "checks": [asdict(check) for check in self.checks],
+            "notes": list(self.notes),
+            "settings": dict(self.settings),
+        }
+        (folder / MARK).write_text(json.dumps(record, indent=2, default=str) + "\n")
+
+    def __str__(self) -> str:
+        head = f"{self.method} fit of '{self.model.name}' to '{self.study.name}'\n{self.verdict}\n"
+        kind = self.table.attrs.get("interval", "")
+        body = self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}")
+        return f"{head}\nInterval: {kind}\n{body}\n" + "".join(f"- {note}\n" for note in self.notes)
+
+
+def load_fit(folder: str | Path) -> Fit:
+    """Read a fit from its run folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Written by `Fit.save` or ``mscpkpd fit --out``.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    InputError
+        If the folder is no run or one of its files is missing or damaged.
+
+    Notes
+    -----
+    The data are read again and compared with their digest at the time of the fit.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / MARK).read_text())
+        table = pd.read_csv(folder / "summary.csv", keep_default_na=True)
+        predictions = pd.read_csv(folder / "predictions.csv")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} is no run folder: {error}", hint="the folder given to fit --out") from error
+    table["note"] = table["note"].fillna("")
+    table.attrs["interval"] = record["interval"]
+    draws = read_draws(folder / "draws.nc")
+    values = split_draws(draws)
+    prior_only = {name: values.pop(name) for name in record["prior_only"]}
+    return Fit(
+        load_model(folder / "model.toml"),
+        read_study(folder / "data.csv", name=record["study"]),
+        record["method"],
+        table,
+        Posterior(values, prior_only),
+        draws if record["method"] == "nuts" else None,
+        tuple(Check(**check) for check in record["checks"]),
+        tuple(record["notes"]),
+        predictions,
+        record["settings"],
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a result."""
+    packages = ("mscpkpd", "numpy", "scipy", "pydiffsol", "pymc", "pytensor", "nutpie", "arviz", "lmfit")
+    return {name: version(name) for name in packages}

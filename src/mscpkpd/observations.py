@@ -1,0 +1,200 @@
+"""Bind the records of a study to the outputs of a model: names, units, doses, one array per column.
+
+Values become numbers in the unit and time of the model's output. A percentage of the injected dose becomes an amount
+through the dose of its subject. Subjects who were dosed alike form one group, which is solved once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mscpkpd.data import Record, Study, Subject
+from mscpkpd.dosing import Regimen
+from mscpkpd.errors import DataError, MscError, UnitError, UnknownName
+from mscpkpd.model import Model, Output
+from mscpkpd.units import scale_factor, to_unit
+
+__all__ = ["Group", "Rows", "bind"]
+
+PERCENT_OF_DOSE = "%ID"
+KINDS = ("value", "left", "right", "interval", "mean", "logmean")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Subjects who received the same doses, and so have the same prediction.
+
+    Attributes
+    ----------
+    regimen : Regimen
+        Times in hours.
+    weight : float or None
+        Body weight in kg; None where no dose is per body weight.
+    subjects : tuple of str
+    """
+
+    regimen: Regimen
+    weight: float | None
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The observations of a study as arrays of shape (n_rows,), in the model's units.
+
+    Attributes
+    ----------
+    output : array of int
+        Position in `outputs`.
+    group : array of int
+        Position in the groups.
+    time, value, lower, upper, sd, count : arrays of float
+        NaN where a row has no such number. `count` is the number of subjects behind a mean.
+    kind : array of str
+        "value", "left", "right", "interval", "mean" or "logmean".
+    outputs : tuple of str
+    where, subject : tuple of str
+        Origin and subject of each row.
+    """
+
+    output: np.ndarray
+    group: np.ndarray
+    time: np.ndarray
+    value: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    sd: np.ndarray
+    count: np.ndarray
+    kind: np.ndarray
+    outputs: tuple[str, ...]
+    where: tuple[str, ...]
+    subject: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
+    """Translate a study into the terms of a model.
+
+    Parameters
+    ----------
+    model : Model
+        Its outputs give names and units.
+    study : Study
+        Checked records and doses.
+
+    Returns
+    -------
+    rows : Rows
+    groups : tuple of Group
+
+    Raises
+    ------
+    DataError
+        With every finding: an output, route or organ that the model does not have, a unit of another dimension, a
+        value that the noise model cannot produce.
+    """
+    findings: list[MscError] = []
+    groups, position = _groups(model, study, findings)
+    seen = {record.output for record in study.records}
+    outputs = tuple(name for name in model.output_names if name in seen)
+    columns: list[tuple[float, ...]] = []
+    kept: list[Record] = []
+    for record in study.records:
+        try:
+            columns.append(_numbers(model, study.subject(record.subject), record))
+            kept.append(record)
+        except MscError as error:
+            findings.append(error)
+    if findings:
+        raise DataError.of(findings, where=f"study '{study.name}' with model '{model.name}'")
+    if not kept:
+        raise DataError(f"study '{study.name}' has no observations", hint="rows with an output and a value")
+    numbers = np.array(columns, dtype=float).T
+    rows = Rows(
+        np.array([outputs.index(record.output) for record in kept]),
+        np.array([position[record.subject] for record in kept]),
+        *numbers,
+        np.array([record.kind for record in kept]),
+        outputs,
+        tuple(record.where for record in kept),
+        tuple(record.subject for record in kept),
+    )
+    return rows, groups
+
+
+def _groups(model: Model, study: Study, findings: list[MscError]) -> tuple[tuple[Group, ...], dict[str, int]]:
+    members: dict[tuple[object, ...], list[Subject]] = {}
+    known = {*(route.name for route in model.routes), *model.state_names}
+    for subject in study.subjects:
+        weight = subject.weight if any(dose.unit.endswith("/kg") for dose in subject.regimen.doses) else None
+        members.setdefault((subject.regimen.doses, weight), []).append(subject)
+        for route in sorted({dose.route for dose in subject.regimen.doses} - known):
+            findings.append(UnknownName.among("route", route, known, where=f"subject '{subject.id}'"))
+    groups, position = [], {}
+    for (_, weight), subjects in members.items():
+        for subject in subjects:
+            position[subject.id] = len(groups)
+        groups.append(Group(subjects[0].regimen, weight, tuple(s.id for s in subjects)))  # type: ignore[arg-type]
+    return tuple(groups), position
+
+
+def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...]:
+    if record.output not in model.output_names:
+        raise UnknownName.among("output", record.output, model.output_names, where=record.where)
+    output = model.output(record.output)
+    time = record.time * to_unit(f"1 {record.time_unit}", model.time, where=record.where)
+    factor = _factor(output, subject, record)
+    shift = np.log(factor) if record.kind == "logmean" else None
+    scaled = [_scaled(x, factor, shift) for x in (record.value, record.lower, record.upper)]
+    sd = np.nan if record.sd is None else record.sd * (1.0 if shift is not None else factor)
+    _check_support(output, record, scaled[0])
+    return (time, *scaled, sd, float(record.n) if record.n else np.nan)
+
+
+def _scaled(x: float | None, factor: float, shift: float | None) -> float:
+    if x is None:
+        return float("nan")
+    return x * factor if shift is None else x + shift
+
+
+def _factor(output: Output, subject: Subject, record: Record) -> float:
+    if record.unit != PERCENT_OF_DOSE:
+        return scale_factor(record.unit, output.unit, where=record.where)
+    given = _given(subject, record)
+    if given <= 0:
+        raise DataError(
+            f"{record.value:g} %ID at a time before any dose", where=record.where, hint="a dose time before the row"
+        )
+    if output.unit != "cells":
+        raise UnitError(
+            f"%ID cannot be an amount of '{output.name}' [{output.unit}]",
+            where=record.where,
+            expected="an output in cells",
+            hint="one of the *_label or *_cells outputs",
+        )
+    return given / 100.0
+
+
+def _given(subject: Subject, record: Record) -> float:
+    hours = record.time * to_unit(f"1 {record.time_unit}", "h", where=record.where)
+    return sum(dose.cells(subject.weight) for dose in subject.regimen.doses if dose.time <= hours)
+
+
+def _check_support(output: Output, record: Record, value: float) -> None:
+    if output.noise is None and record.sd is None:
+        raise DataError(
+            f"output '{output.name}' has no noise model and the row has no sd",
+            where=record.where,
+            hint=f"noise = \"lognormal(s)\" for '{output.name}' in the model file, or an sd column",
+        )
+    if output.noise is not None and output.noise.is_log and record.kind == "value" and value <= 0:
+        raise DataError(
+            f"value {record.value:g} of '{output.name}' with lognormal noise",
+            where=record.where,
+            expected="a value above 0",
+            hint="censoring = left with the limit in 'upper' if it was under the detection limit",
+        )

@@ -1,0 +1,260 @@
+"""A problem: a model, a study, and the parameters to learn; it predicts, with derivatives, and nothing else.
+
+The free parameters are those that the observed outputs depend on and that have a prior of their own. A parameter
+whose prior was read from a study that is being fitted takes its wide prior instead, so that no row counts twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mscpkpd.data import Study
+from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
+from mscpkpd.engine.system import System, build_system
+from mscpkpd.errors import UnknownName, UsageError
+from mscpkpd.model import Model
+from mscpkpd.observations import Group, Rows, bind
+from mscpkpd.parameters import Prior
+from mscpkpd.units import to_unit
+
+__all__ = ["FreeParameter", "Prediction", "Problem", "pose"]
+
+
+@dataclass(frozen=True)
+class FreeParameter:
+    """A parameter to learn.
+
+    Attributes
+    ----------
+    name : str
+    prior : Prior
+        The prior in force for this study.
+    start : float
+        Where a search begins, in the parameter's unit.
+    widened_for : tuple of str
+        Studies whose rows informed the usual prior, which is therefore replaced.
+    """
+
+    name: str
+    prior: Prior
+    start: float
+    widened_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted values of all rows.
+
+    Attributes
+    ----------
+    value : array of shape (n_rows,)
+        In the units of the outputs; NaN where a solve failed.
+    jacobian : array of shape (n_rows, n_free) or None
+        By the free parameters on their natural scale.
+    failure : str
+        Why a solve failed; empty where all is well.
+    """
+
+    value: np.ndarray
+    jacobian: np.ndarray | None
+    failure: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A model bound to a study.
+
+    Attributes
+    ----------
+    model : Model
+    study : Study
+    rows : Rows
+        Observations in the model's units.
+    groups : tuple of Group
+        Subjects dosed alike.
+    free : tuple of FreeParameter
+    fixed : tuple of str
+        Parameters that the observed outputs depend on and that are held at the value of the model.
+    uninformed : tuple of str
+        Parameters with a prior that no observed output depends on: the data cannot say anything about them.
+    """
+
+    model: Model
+    study: Study
+    rows: Rows
+    groups: tuple[Group, ...]
+    free: tuple[FreeParameter, ...]
+    fixed: tuple[str, ...]
+    uninformed: tuple[str, ...]
+    tolerance: float = DEFAULT_TOLERANCE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the free parameters."""
+        return tuple(parameter.name for parameter in self.free)
+
+    @property
+    def start(self) -> np.ndarray:
+        """Start values of the free parameters, natural scale, shape (n_free,)."""
+        return np.array([parameter.start for parameter in self.free])
+
+    @cached_property
+    def system(self) -> System:
+        """The equations that the observed outputs need."""
+        routes = {dose.route for group in self.groups for dose in group.regimen.doses}
+        return build_system(self.model, self.rows.outputs, tuple(sorted(routes)))
+
+    @cached_property
+    def _positions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the free parameters of the system stand in it, and among the free ones."""
+        pairs = [
+            (self.system.parameters.index(name), k) for k, name in enumerate(self.names) if name in self.system.parameters
+        ]
+        array = np.array(pairs, dtype=int).reshape(-1, 2)
+        return array[:, 0], array[:, 1]
+
+    def values(self, theta: np.ndarray) -> dict[str, float]:
+        """All parameter values of the model with the free ones replaced by `theta`, natural scale."""
+        return {**self.model.values, **dict(zip(self.names, map(float, theta), strict=True))}
+
+    def predict(self, theta: np.ndarray, *, jacobian: bool = False) -> Prediction:
+        """Predict every row.
+
+        Parameters
+        ----------
+        theta : array of shape (n_free,)
+            Free parameters on their natural scale.
+        jacobian : bool
+            Whether derivatives are wanted.
+
+        Returns
+        -------
+        Prediction
+        """
+        values = self.values(theta)
+        numbers = np.array([values[name] for name in self.system.parameters])
+        places, columns = self._positions
+        value = np.full(len(self.rows), np.nan)
+        slope = np.zeros((len(self.rows), len(self.free))) if jacobian else None
+        failure = ""
+        for k, group in enumerate(self.groups):
+            mine = np.flatnonzero(self.rows.group == k)
+            if len(mine) == 0:
+                continue
+            value[mine], part, reason = self._group(group, mine, numbers, places if jacobian else None)
+            failure = failure or reason
+            if slope is not None and part is not None:
+                slope[np.ix_(mine, columns)] = part
+        return Prediction(value, slope, failure)
+
+    def _group(
+        self, group: Group, mine: np.ndarray, numbers: np.ndarray, places: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None, str]:
+        times = self.rows.time[mine]
+        free = () if places is None else tuple(int(i) for i in places)
+        path = solve(
+            self.system, group.regimen, times, numbers, free=free, weight=group.weight, hours=self.hours,
+            tolerance=self.tolerance,
+        )  # fmt: skip
+        output, each = self.rows.output[mine], np.arange(len(mine))
+        columns = [*path.states, *(np.full(len(mine), x) for x in numbers), times]
+        value = self.system.observed_function.value(*columns)[output, each]
+        if places is None:
+            return value, None, path.failure
+        full = self.system.observed_function.jacobian(*columns)[output, :, each]
+        n = len(self.system.states)
+        slope = full[:, n:-1][:, places]
+        if path.sensitivities is not None:
+            slope = slope + np.einsum("rn,nrf->rf", full[:, :n], path.sensitivities)
+        return value, slope, path.failure
+
+    @cached_property
+    def hours(self) -> float:
+        """Length of the model's time unit in hours."""
+        return to_unit(f"1 {self.model.time}", "h")
+
+
+def pose(
+    model: Model, study: Study, free: Collection[str] | None = None, fix: Mapping[str, float] | None = None
+) -> Problem:
+    """Bind a model to a study and decide what there is to learn.
+
+    Parameters
+    ----------
+    model : Model
+        With values for every parameter.
+    study : Study
+        Observations and doses.
+    free : collection of str, optional
+        Parameters to learn; by default all with a prior that the observed outputs depend on.
+    fix : mapping of str to float, optional
+        Parameters to hold at these values, in the units of the model.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    UnknownName
+        For a parameter that the model does not have.
+    UsageError
+        If a parameter is both free and fixed, or nothing is left to learn.
+    DataError
+        If the study does not fit the model.
+    """
+    model = model.fix(**fix) if fix else model
+    for name in free or ():
+        if name not in model.parameter_names:
+            raise UnknownName.among("parameter", name, model.parameter_names)
+    both = sorted(set(free or ()) & set(fix or ()))
+    if both:
+        raise UsageError(f"{', '.join(both)} cannot be both free and fixed")
+    rows, groups = bind(model, study)
+    routes = tuple(sorted({dose.route for group in groups for dose in group.regimen.doses}))
+    involved = {*build_system(model, rows.outputs, routes).parameters, *_noise_names(model, rows)}
+    with_prior = set(model.free_names) if free is None else set(free)
+    informed = tuple(name for name in model.parameter_names if name in with_prior & involved)
+    if not informed:
+        raise UsageError(
+            "no free parameter affects the observed outputs", hint=f"free one of: {', '.join(sorted(involved))}"
+        )
+    learned = tuple(_free(model, name, study) for name in informed)
+    return Problem(
+        model,
+        study,
+        rows,
+        groups,
+        learned,
+        tuple(name for name in model.parameter_names if name in involved - set(informed)),
+        tuple(name for name in model.free_names if name not in involved),
+    )
+
+
+def _free(model: Model, name: str, study: Study) -> FreeParameter:
+    parameter = model.parameter(name)
+    shared = tuple(key for key in parameter.prior_source if key in study.studies)
+    prior = parameter.prior
+    if not prior.is_free:
+        raise UsageError(
+            f"parameter '{name}' has no prior to learn from ({prior})", hint="model.with_prior(name, 'lognormal(1, 0.5)')"
+        )
+    if shared and parameter.prior_without is not None:
+        prior = parameter.prior_without
+    start = parameter.value if parameter.value != 0 else prior.median  # 0 means off by default
+    return FreeParameter(name, prior, float(start), shared)
+
+
+def _noise_names(model: Model, rows: Rows) -> set[str]:
+    """Noise parameters of the outputs that have a row whose spread is not given by the data."""
+    needed: set[str] = set()
+    for k, name in enumerate(rows.outputs):
+        noise = model.output(name).noise
+        own_sd = np.isin(rows.kind, ("mean", "logmean")) & np.isfinite(rows.sd)
+        if noise is not None and np.any((rows.output == k) & ~own_sd):
+            needed |= set(noise.parameters)
+    return needed

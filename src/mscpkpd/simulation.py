@@ -1,0 +1,271 @@
+"""Simulate dosing schedules over subjects and parameter draws."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from mscpkpd.dosing import Regimen
+from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
+from mscpkpd.engine.system import System, build_system
+from mscpkpd.errors import DosingError, UnknownName, UsageError
+from mscpkpd.fitting.result import Fit
+from mscpkpd.model import Model
+from mscpkpd.parameters import Prior
+from mscpkpd.units import to_unit
+
+__all__ = ["simulate"]
+
+# Hours after the start of each dose that every default grid holds, so that first passes are not stepped over.
+AFTER_DOSE = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0)
+GRID = 240
+POSITIVE = Prior("lognormal", (1.0, 1.0))  # transformed scale of a parameter that has no prior of its own
+
+
+@dataclass(frozen=True, eq=False)
+class _Population:
+    """Parameter values of every draw and subject, arrays of shape (n_draws, n_subjects), and weights [kg]."""
+
+    values: Mapping[str, np.ndarray]
+    weights: tuple[float | None, ...]
+    draws: int
+    origin: str
+
+
+def simulate(
+    model: Model,
+    schedules: Regimen | Mapping[str, Regimen],
+    *,
+    draws: Fit | int | None = None,
+    n_draws: int = 100,
+    subjects: int = 1,
+    weight: str | Sequence[str] | None = None,
+    until: str | None = None,
+    times: Sequence[float] | None = None,
+    step: str | None = None,
+    outputs: Sequence[str] | None = None,
+    parameters: Mapping[str, float] | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Simulate schedules for subjects and parameter draws.
+
+    Parameters
+    ----------
+    model : Model
+        With values for every parameter.
+    schedules : Regimen or mapping of str to Regimen
+        What is given; a mapping compares schedules by name. The same subjects and draws receive every schedule.
+    draws : Fit, int or None
+        Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
+    n_draws : int
+        How many draws to take from a fit.
+    subjects : int
+        Subjects; more than one vary by the model's between-subject spread.
+    weight : str or sequence of str, optional
+        Body weight, "70 kg", one for all or one per subject. Needed for doses per kg.
+    until : str, optional
+        End of the simulation, such as "60 d". Needed unless `times` is given.
+    times : sequence of float, optional
+        Exact times in the model's time unit, ascending.
+    step : str, optional
+        Distance of a regular grid, such as "1 h". By default a grid that is dense after each dose.
+    outputs : sequence of str, optional
+        Outputs and states wanted; all by default.
+    parameters : mapping of str to float, optional
+        Values that replace those of the model, in its units.
+    seed : int
+        Same seed, same numbers. A further subject or schedule changes none of the others.
+    progress : callable, optional
+        Receives solves done and solves wanted.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions (schedule, subject, draw, time), one variable per output and state with its unit in
+        ``attrs["units"]``; `time` in the model's unit. ``failed`` marks solves that could not be carried out
+        (their values are NaN); ``attrs["failures"]`` counts them.
+
+    Raises
+    ------
+    UsageError
+        If neither `until` nor `times` is given, or a number is out of range.
+    DosingError
+        For a dose per kg without a weight, or a route that the model does not have.
+    UnknownName
+        For an unknown output or parameter.
+    FitError
+        If `draws` is a fit that has not converged.
+
+    Notes
+    -----
+    A value at the time of a dose is after it (rule E4). Between-subject deviations are normal on the transformed
+    scale of their parameter, with one random stream per subject and parameter (G3).
+    """
+    named = {schedules.name or "schedule": schedules} if isinstance(schedules, Regimen) else dict(schedules)
+    if not named or subjects < 1 or n_draws < 1:
+        raise UsageError(f"{len(named)} schedules, {subjects} subjects, {n_draws} draws", expected="at least 1 of each")
+    wanted = _wanted(model, outputs)
+    model = model.fix(**parameters) if parameters else model
+    hours = to_unit(f"1 {model.time}", "h")
+    grid = _grid(named, hours, until, times, step)
+    population = _population(model, draws, n_draws, subjects, weight, seed)
+    routes = _routes(model, named)
+    system = build_system(model, wanted, routes)
+    shape = (len(named), subjects, population.draws, len(grid))
+    out = np.full((len(wanted), *shape), np.nan)
+    failed = np.zeros(shape[:3], dtype=bool)
+    total, done = int(np.prod(shape[:3])), 0
+    for s, regimen in enumerate(named.values()):
+        for i in range(subjects):
+            for d in range(population.draws):
+                values = np.array([population.values[name][d, i] for name in system.parameters])
+                one = _one(system, regimen, grid, values, population.weights[i], hours)
+                failed[s, i, d] = one is None
+                if one is not None:
+                    out[:, s, i, d] = one
+                done += 1
+                if progress:
+                    progress(done, total)
+    return _dataset(model, wanted, named, grid, out, failed, population.origin, seed)
+
+
+def _one(
+    system: System, regimen: Regimen, grid: np.ndarray, values: np.ndarray, weight: float | None, hours: float
+) -> np.ndarray | None:
+    """Outputs of one solve, shape (n_outputs, n_times); None where it failed."""
+    path = solve(system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE)
+    if not path.ok:
+        return None
+    return system.observed_function.value(*path.states, *(np.full(len(grid), v) for v in values), grid)
+
+
+def _wanted(model: Model, outputs: Sequence[str] | None) -> tuple[str, ...]:
+    everything = (*model.output_names, *(name for name in model.state_names if name not in model.output_names))
+    for name in outputs or ():
+        if name not in everything:
+            raise UnknownName.among("output", name, everything)
+    return tuple(outputs) if outputs else everything
+
+
+def _routes(model: Model, schedules: Mapping[str, Regimen]) -> tuple[str, ...]:
+    known = {*(route.name for route in model.routes), *model.state_names}
+    used = {dose.route for regimen in schedules.values() for dose in regimen.doses}
+    for route in sorted(used - known):
+        raise UnknownName.among("route", route, known)
+    return tuple(sorted(used))
+
+
+def _grid(
+    schedules: Mapping[str, Regimen], hours: float, until: str | None, times: Sequence[float] | None, step: str | None
+) -> np.ndarray:
+    if times is not None:
+        grid = np.asarray(times, dtype=float)
+        if grid.ndim != 1 or len(grid) == 0 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) < 0):
+            raise UsageError(f"times={list(times)[:5]}...", expected="one or more ascending finite numbers")
+        return grid
+    if until is None:
+        raise UsageError("neither until nor times is given", hint="until='60 d'")
+    end = to_unit(until, "h")
+    if end <= 0:
+        raise UsageError(f"until='{until}'", expected="a time after 0")
+    if step is not None:
+        width = to_unit(step, "h")
+        if not 0 < width <= end:
+            raise UsageError(f"step='{step}'", expected=f"a time above 0 and at most {until}")
+        return np.append(np.arange(0.0, end, width), end) / hours
+    doses = {dose.time for regimen in schedules.values() for dose in regimen.doses}
+    ends = {dose.time + dose.duration for regimen in schedules.values() for dose in regimen.doses}
+    dense = {time + after for time in doses for after in AFTER_DOSE} | ends
+    grid = np.unique(np.concatenate([np.linspace(0.0, end, GRID), sorted(dense)]))
+    return np.asarray(grid[grid <= end] / hours)
+
+
+def _population(
+    model: Model, draws: Fit | int | None, n_draws: int, subjects: int, weight: str | Sequence[str] | None, seed: int
+) -> _Population:
+    base, origin = _base_values(model, draws, n_draws, seed)
+    count = len(next(iter(base.values())))
+    values = {name: np.repeat(column[:, None], subjects, axis=1) for name, column in base.items()}
+    if subjects > 1:
+        for entry in model.variability:
+            if entry.level == "subject":
+                prior = model.parameter(entry.parameter).prior
+                scale = prior if prior.is_free else POSITIVE
+                eta = np.stack([_deviations(seed, entry.parameter, i, count) for i in range(subjects)], axis=1)
+                values[entry.parameter] = scale.from_free(scale.to_free(values[entry.parameter]) + entry.sd * eta)
+    return _Population(values, _weights(weight, subjects), count, origin)
+
+
+def _deviations(seed: int, parameter: str, subject: int, count: int) -> np.ndarray:
+    """Standard normal deviations of one subject and parameter, one per draw, from a stream of their own."""
+    return np.random.default_rng([seed, zlib.crc32(parameter.encode()), subject]).standard_normal(count)
+
+
+def _base_values(model: Model, draws: Fit | int | None, n_draws: int, seed: int) -> tuple[dict[str, np.ndarray], str]:
+    if draws is None:
+        return {name: np.array([value]) for name, value in model.values.items()}, "parameter values of the model"
+    if isinstance(draws, Fit):
+        sampled = draws.sample(n_draws, seed)
+        fixed = {name: np.full(n_draws, v) for name, v in model.values.items() if name not in sampled}
+        held = {p.name for p in model.parameters if not p.prior.is_free}  # fixed by hand after the fit
+        kept = {name: values for name, values in sampled.items() if name in model.parameter_names and name not in held}
+        constant = {name: np.full(n_draws, model.values[name]) for name in held}
+        return {**fixed, **kept, **constant}, f"posterior of the {draws.method} fit to '{draws.study.name}'"
+    if draws < 1:
+        raise UsageError(f"draws={draws}", expected="a fit, or a number of prior draws of at least 1")
+    values = {name: np.full(draws, value) for name, value in model.values.items()}
+    for name in model.free_names:
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        values[name] = np.asarray(model.parameter(name).prior.sample(rng, draws))
+    return values, "priors of the model"
+
+
+def _weights(weight: str | Sequence[str] | None, subjects: int) -> tuple[float | None, ...]:
+    if weight is None:
+        return (None,) * subjects
+    texts = [weight] * subjects if isinstance(weight, str) else list(weight)
+    if len(texts) != subjects:
+        raise UsageError(f"{len(texts)} weights for {subjects} subjects", expected="one, or one per subject")
+    numbers = [to_unit(text, "kg") for text in texts]
+    if min(numbers) <= 0:
+        raise DosingError(f"weight '{texts[int(np.argmin(numbers))]}'", expected="a body weight above 0")
+    return tuple(numbers)
+
+
+def _dataset(
+    model: Model,
+    wanted: tuple[str, ...],
+    schedules: Mapping[str, Regimen],
+    grid: np.ndarray,
+    out: np.ndarray,
+    failed: np.ndarray,
+    origin: str,
+    seed: int,
+) -> xr.Dataset:
+    dims = ("schedule", "subject", "draw", "time")
+    units = model.units
+    data = {
+        name: xr.Variable(dims, out[k], {"units": units[name], "long_name": _about(model, name)})
+        for k, name in enumerate(wanted)
+    }
+    data["failed"] = xr.Variable(dims[:3], failed, {"long_name": "solve could not be carried out"})
+    coords = {
+        "schedule": list(schedules),
+        "subject": np.arange(out.shape[2]),
+        "draw": np.arange(out.shape[3]),
+        "time": xr.Variable("time", grid, {"units": model.time}),
+    }
+    attrs = {
+        "model": model.name, "values": model.values_name, "parameters": origin, "seed": seed,
+        "failures": int(failed.sum()), **{f"schedule {name}": str(regimen) for name, regimen in schedules.items()},
+    }  # fmt: skip
+    return xr.Dataset(data, coords, attrs)
+
+
+def _about(model: Model, name: str) -> str:
+    return model.output(name).about if name in model.output_names else model.state(name).about

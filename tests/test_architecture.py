@@ -1,0 +1,317 @@
+"""ARCHITECTURE.md against the code: who may import whom, and who owns which third-party package.
+
+The rules are written out in ARCHITECTURE.md, section 3. Everything is read with `ast`; nothing is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = {"numpy", "scipy", "pandas", "xarray", "sympy"}  # every other third-party package has one owner row
+EMPTY_WORDS = re.compile(r"manager|controller|handler|processor|wrapper|util|helper|misc")
+
+
+class Place(NamedTuple):
+    """Where a module stands, and what it may use besides the standard library."""
+
+    row: int
+    order: int
+    may_use: frozenset[str]
+
+
+class Import(NamedTuple):
+    """One imported name: its full dotted name, the line, and whether it stands under TYPE_CHECKING."""
+
+    name: str
+    line: int
+    typing_only: bool
+
+
+def read_table(text: str) -> dict[str, Place]:
+    """Rows ``| row | module | may use | job |`` of the page, by module."""
+    table: dict[str, Place] = {}
+    for row, module, may_use in re.findall(r"^\| (\d+) \| ([\w.]+) \|([^|]*)\|", text, flags=re.MULTILINE):
+        assert module not in table, f"{module} is listed twice"
+        table[module] = Place(int(row), len(table), frozenset(re.findall(r"\w+", may_use)))
+    return table
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """Files by dotted name; a package `__init__` goes by the name of its package, the root by ''."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_of(path: Path, package: str, module: str) -> Iterator[Import]:
+    """Every import in a file, also those inside functions and those by `import_module("name")`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guarded = {id(node) for block in _type_checking_blocks(tree) for child in block.body for node in ast.walk(child)}
+    above = [package, *module.split(".")] if module else [package]
+    if path.name != "__init__.py":
+        above.pop()
+    for node in ast.walk(tree):
+        typing_only = id(node) in guarded
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, typing_only) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = above[: len(above) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (Import(f"{origin}.{alias.name}", node.lineno, typing_only) for alias in node.names)
+        elif isinstance(node, ast.Call) and _is_import_call(node):
+            yield Import(str(ast.literal_eval(node.args[0])), node.lineno, typing_only)
+
+
+def _type_checking_blocks(tree: ast.Module) -> Iterator[ast.If]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            yield node
+
+
+def _is_import_call(node: ast.Call) -> bool:
+    called = ast.unparse(node.func).rpartition(".")[2]
+    return called in {"import_module", "__import__"} and bool(node.args) and isinstance(node.args[0], ast.Constant)
+
+
+def check_imports(package: Path, table: dict[str, Place]) -> list[str]:
+    """What breaks a rule about imports: layers, the root, owners."""
+    found = []
+    modules = modules_of(package)
+    for module, path in modules.items():
+        for one in imports_of(path, package.name, module):
+            where = f"{path.relative_to(package.parent)}:{one.line}"
+            if one.name.split(".")[0] == package.name:
+                target = _module_meant(one.name.removeprefix(package.name).strip("."), modules)
+                complaint = _layer_complaint(module, target, modules, table) if module else _root_complaint(one, target)
+            else:
+                complaint = _owner_complaint(module, one, table)
+            if complaint:
+                found.append(f"{where}: {complaint}")
+    return found
+
+
+def _module_meant(name: str, modules: dict[str, Path]) -> str:
+    """The module that holds a dotted name: `units.parse_unit` is in `units`; what no module holds is in the root."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _root_complaint(one: Import, target: str) -> str:
+    return "" if one.typing_only or not target else f"the package root imports {target}; it must load it at first use"
+
+
+def _layer_complaint(module: str, target: str, modules: dict[str, Path], table: dict[str, Place]) -> str:
+    if not target:
+        return f"{module} imports the package root; import the submodule that defines the name"
+    if modules[module].name == "__init__.py":
+        inside = target.startswith(f"{module}.")
+        return "" if inside else f"the __init__ of {module} imports {target}, which is not part of {module}"
+    importer, imported = _place(module, table), _place(target, table)
+    if importer is None or imported is None or importer[:2] > imported[:2]:  # unlisted ones are reported elsewhere
+        return ""
+    return (
+        f"{module} (row {importer.row}) imports {target} (row {imported.row}); "
+        "imports go to lower rows, or to the left in the same row"
+    )
+
+
+def _place(module: str, table: dict[str, Place]) -> Place | None:
+    """Place of a module; a package stands where its last module stands."""
+    inside = [place for name, place in table.items() if name == module or name.startswith(f"{module}.")]
+    return max(inside, default=None)
+
+
+def _owner_complaint(module: str, one: Import, table: dict[str, Place]) -> str:
+    top = one.name.split(".")[0]
+    allowed = table[module].may_use if module in table else frozenset()
+    if top in sys.stdlib_module_names or top in allowed or one.typing_only:
+        return ""
+    owners = [name for name, place in table.items() if top in place.may_use]
+    return f"{module or 'the package root'} imports {top}, which belongs to {', '.join(owners) or 'no module'}"
+
+
+def check_listing(package: Path, table: dict[str, Place]) -> list[str]:
+    """Modules that the table misses, and names that say nothing."""
+    found = []
+    for module, path in modules_of(package).items():
+        if path.name != "__init__.py" and module not in table:
+            found.append(f"{module} is not listed in ARCHITECTURE.md; add its row")
+        if EMPTY_WORDS.search(module):
+            found.append(f"{module} has a name that says nothing; name the concept")
+    return found
+
+
+def check_absent(package: Path, table: dict[str, Place]) -> list[str]:
+    """Rows of the table without a module."""
+    present = modules_of(package)
+    return [f"{module} is listed in ARCHITECTURE.md but does not exist" for module in table if module not in present]
+
+
+def check_owners(table: dict[str, Place]) -> list[str]:
+    """Packages with owners in more than one row."""
+    packages = set().union(*(place.may_use for place in table.values())) - SHARED
+    rows = {package: {p.row for p in table.values() if package in p.may_use} for package in packages}
+    return [
+        f"{package} has owners in rows {sorted(r)}; it needs one" for package, r in sorted(rows.items()) if len(r) > 1
+    ]
+
+
+def sizes(package: Path) -> str:
+    """Lines per module and per function, as one sentence."""
+    files = {name or "__init__": path.read_text(encoding="utf-8") for name, path in modules_of(package).items()}
+    lines = {name: text.count("\n") for name, text in files.items()}
+    functions = {
+        f"{name}.{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for name, text in files.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    return f"modules: {_spread(lines)}; functions: {_spread(functions)}"
+
+
+def _spread(lengths: dict[str, int]) -> str:
+    ordered = sorted(lengths.values())
+    p90 = ordered[int(0.9 * (len(ordered) - 1))]
+    longest = sorted(lengths, key=lambda name: -lengths[name])[:3]
+    largest = ", ".join(f"{name} {lengths[name]}" for name in longest)
+    return f"{len(ordered)}, median {statistics.median(ordered):.0f} lines, p90 {p90} ({largest})"
+
+
+# The package itself
+
+
+@pytest.fixture(scope="module")
+def package() -> Path:
+    return REPOSITORY / "src" / "mscpkpd"
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, Place]:
+    return read_table((REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+
+
+def test_imports_follow_the_table(package: Path, table: dict[str, Place]) -> None:
+    found = check_imports(package, table)
+    assert not found, "\n".join(found)
+
+
+def test_every_module_is_listed(package: Path, table: dict[str, Place]) -> None:
+    found = check_listing(package, table)
+    assert not found, "\n".join(found)
+
+
+def test_every_listed_module_exists(package: Path, table: dict[str, Place]) -> None:
+    found = check_absent(package, table)
+    assert not found, "\n".join(found)
+
+
+def test_heavy_packages_have_one_owner_row(table: dict[str, Place]) -> None:
+    assert check_owners(table) == []
+
+
+def test_rows_of_the_table_go_up(table: dict[str, Place]) -> None:
+    rows = [place.row for place in table.values()]
+    assert rows == sorted(rows)
+
+
+def test_sizes_are_shown(package: Path, record_property) -> None:
+    record_property("summary", sizes(package))  # printed at the end of the run, never judged
+
+
+# The checks themselves, on a small package that breaks one rule at a time
+
+PAGE = """
+| row | module | may use | job |
+|---|---|---|---|
+| 1 | ground | pint | |
+| 2 | left | | |
+| 2 | right | numpy | |
+| 3 | tower.base | | |
+| 3 | tower.top | rich | |
+"""
+
+SOUND = {
+    "__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from box.left import y\n",
+    "ground.py": "import pint\nimport json\nx = 1\n",
+    "left.py": "from box.ground import x\ny = x\n",
+    "right.py": "import numpy.linalg\nfrom box.left import y\n",
+    "tower/__init__.py": "from box.tower.top import z\n",
+    "tower/base.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n",
+    "tower/top.py": "from . import base\nfrom box import right\nimport box.left\nz = 1\n",
+}
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    for name, text in SOUND.items():
+        path = tmp_path / "box" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "box"
+
+
+def findings(package: Path, page: str = PAGE) -> list[str]:
+    table = read_table(page)
+    return [*check_imports(package, table), *check_listing(package, table), *check_absent(package, table)]
+
+
+def test_a_sound_package_has_no_findings(box: Path) -> None:
+    assert findings(box) == []
+    assert check_owners(read_table(PAGE)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("ground.py", "from box.left import y", r"ground \(row 1\) imports left \(row 2\); imports go to lower rows"),
+        ("ground.py", "def f():\n    import box.left", r"ground \(row 1\) imports left \(row 2\)"),
+        ("ground.py", "import importlib\nimportlib.import_module('box.left')", r"ground \(row 1\) imports left"),
+        ("left.py", "from box.right import numpy", r"left \(row 2\) imports right \(row 2\)"),
+        ("left.py", "from . import right", r"left \(row 2\) imports right \(row 2\)"),
+        ("left.py", "from box.tower import z", r"left \(row 2\) imports tower \(row 3\)"),
+        ("tower/base.py", "from .top import z", r"tower.base \(row 3\) imports tower.top \(row 3\)"),
+        ("tower/base.py", "if TYPE_CHECKING:\n    from box.tower.top import z", r"tower.base \(row 3\) imports"),
+        ("left.py", "import box", "left imports the package root"),
+        ("left.py", "from box import __version__", "left imports the package root"),
+        ("tower/top.py", "from .. import __version__", "tower.top imports the package root"),
+        ("__init__.py", "from box.left import y", "the package root imports left"),
+        ("tower/__init__.py", "from box.left import y", "the __init__ of tower imports left"),
+        ("left.py", "def f():\n    import pint", "left imports pint, which belongs to ground"),
+        ("left.py", "import requests", "left imports requests, which belongs to no module"),
+        ("__init__.py", "import numpy", "the package root imports numpy, which belongs to right"),
+        ("new.py", "x = 1", r"new is not listed in ARCHITECTURE\.md"),
+        ("tower/util.py", "x = 1", "tower.util has a name that says nothing"),
+    ],
+)
+def test_a_broken_rule_is_found(box: Path, file: str, line: str, message: str) -> None:
+    with (box / file).open("a") as module:
+        module.write(f"{line}\n")
+    found = findings(box)
+    assert any(re.search(message, finding) for finding in found), found
+
+
+def test_a_listed_module_that_does_not_exist_is_found(box: Path) -> None:
+    (box / "right.py").unlink()
+    assert "right is listed in ARCHITECTURE.md but does not exist" in findings(box)
+
+
+def test_a_second_owner_row_is_found() -> None:
+    table = read_table(PAGE + "| 4 | roof | pint | |\n")
+    assert check_owners(table) == ["pint has owners in rows [1, 4]; it needs one"]
+
+
+def test_a_finding_names_file_and_line(box: Path) -> None:
+    (box / "left.py").write_text("x = 1\n\nimport box\n")
+    assert "box/left.py:3: left imports the package root" in findings(box)[0]
