@@ -60,7 +60,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(call check_python)
 	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@echo "Installing mscpkpd with the versions of constraints.txt (about 500 MB, a few minutes) ..."
+	@echo "Installing mscpkpd with the versions of constraints.txt (a few minutes, 1.5 GB on disk) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@: > $(INSTALLED)
 	@echo "Installed into $(VENV)"

@@ -18,12 +18,14 @@ WHERE = "import mscpkpd; print(mscpkpd.__file__)"
 LOAD_EVERYTHING = """
 import json
 from mscpkpd.modelfile import library_path, load_model, load_regimen, models, regimens, values_of
+from mscpkpd.responder import load_responder, responders
 loaded = {}
 for name in models():
     for values in values_of(name) or (None,):
         loaded[f"{name} {values or ''}".strip()] = len(load_model(name, values=values).parameters)
 doses = [len(load_regimen(name)) for name in regimens()]
-print(json.dumps({"library": str(library_path()), "models": loaded, "doses": doses}))
+scores = [type(load_responder(name)).__name__ for name in responders()]
+print(json.dumps({"library": str(library_path()), "models": loaded, "doses": doses, "scores": scores}))
 """
 
 
@@ -38,20 +40,20 @@ class Installed(NamedTuple):
 @pytest.fixture(scope="module")
 def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("wheel")
-    _run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(repository))
+    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(repository))
     (wheel,) = folder.glob("mscpkpd-*.whl")
     environment = folder / "environment"
-    _run("-m", "venv", "--without-pip", str(environment))
+    _run(sys.executable, "-m", "venv", str(environment))
     scripts = {"base": str(environment), "platbase": str(environment)}
     python = Path(sysconfig.get_path("scripts", "venv", scripts)) / "python"
     packages = Path(sysconfig.get_path("purelib", "venv", scripts))
-    _run("-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    _run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
     return Installed(wheel, python, packages)
 
 
-def _run(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.fixture
@@ -80,6 +82,7 @@ def test_every_shipped_model_loads_from_the_wheel(repository: Path, with_depende
     assert len([name for name in answer["models"] if " " in name]) == len(overlays)
     assert min(answer["models"].values()) > 0
     assert min(answer["doses"], default=0) > 0
+    assert set(answer["scores"]) == {"Responder"}
 
 
 def test_the_wheel_holds_all_of_the_library_and_nothing_else(repository: Path, installed: Installed) -> None:

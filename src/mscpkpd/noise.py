@@ -66,13 +66,20 @@ class Noise:
 
     def __post_init__(self) -> None:
         if self.kind == "combined":
-            raise ParameterError("noise 'combined' has two meanings (R11)", hint="combined1(a, b) for a + b f, combined2(a, b) for sqrt(a^2 + b^2 f^2)")
+            raise ParameterError(
+                "noise 'combined' has two meanings (R11)",
+                hint="combined1(a, b) for a + b f, combined2(a, b) for sqrt(a^2 + b^2 f^2)",
+            )
         if self.kind not in KINDS:
             near = closest(self.kind, KINDS)
-            raise ParameterError(f"unknown noise '{self.kind}'", expected=f"one of {', '.join(KINDS)}", hint=" or ".join(near))
+            raise ParameterError(
+                f"unknown noise '{self.kind}'", expected=f"one of {', '.join(KINDS)}", hint=" or ".join(near)
+            )
         names, fewest = KINDS[self.kind]
         if not fewest <= len(self.args) <= len(names):
-            raise ParameterError(f"noise '{self}' has {len(self.args)} arguments", expected=f"{self.kind}({', '.join(names)})")
+            raise ParameterError(
+                f"noise '{self}' has {len(self.args)} arguments", expected=f"{self.kind}({', '.join(names)})"
+            )
         for name, arg in zip(names, self.args, strict=False):
             if not isinstance(arg, str) and not (math.isfinite(arg) and (arg > 0 or name == "c")):
                 raise ParameterError(f"{name} of noise '{self}' is {arg:g}", expected="a number above 0 or a parameter")
@@ -105,7 +112,8 @@ class Noise:
             raise ParameterError(error.problem, where=where, expected=error.expected, hint=error.hint) from None
 
     def __str__(self) -> str:
-        return f"{self.kind}({', '.join(arg if isinstance(arg, str) else repr(arg).removesuffix('.0') for arg in self.args)})"
+        args = (arg if isinstance(arg, str) else repr(arg).removesuffix(".0") for arg in self.args)
+        return f"{self.kind}({', '.join(args)})"
 
     @property
     def arguments(self) -> dict[str, str | float]:
@@ -147,9 +155,9 @@ class Noise:
         """
         prediction = np.asarray(f, float)
         if self.kind in ("additive", "student"):
-            return self._value("a", values) + np.zeros_like(prediction)
+            return np.asarray(self._value("a", values) + np.zeros_like(prediction))
         if self.kind == "lognormal":
-            return self._value("s", values) + np.zeros_like(prediction)
+            return np.asarray(self._value("s", values) + np.zeros_like(prediction))
         with np.errstate(divide="ignore", invalid="ignore"):
             exponent = self._value("c", values)
             size = np.abs(prediction)  # a solver may return -1e-12 for nothing

@@ -59,7 +59,7 @@ def _check_discrete(lo: float, hi: float) -> str:
 FAMILIES = {
     "lognormal": _Family(("median", "cv"), "log", lambda median, cv: _positive(median=median, cv=cv)),
     "logitnormal": _Family(("median", "cv"), "logit", _check_logitnormal),
-    "normal": _Family(("mean", "sd"), "identity", lambda mean, sd: _positive(sd=sd)),
+    "normal": _Family(("mean", "sd"), "identity", lambda _, sd: _positive(sd=sd)),
     "halfnormal": _Family(("scale",), "log", lambda scale: _positive(scale=scale)),
     "beta": _Family(("a", "b"), "logit", lambda a, b: _positive(a=a, b=b)),
     "discrete": _Family(("lo", "hi"), "identity", _check_discrete),
@@ -124,7 +124,9 @@ class Prior:
         family, args = parse_call(text, where)
         numbers = tuple(arg for arg in args if not isinstance(arg, str))
         if len(numbers) < len(args):
-            raise ParameterError(f"prior '{text}' uses a name", where=where, expected="numbers", hint="lognormal(20, 0.8)")
+            raise ParameterError(
+                f"prior '{text}' uses a name", where=where, expected="numbers", hint="lognormal(20, 0.8)"
+            )
         try:
             return cls(family, numbers)
         except ParameterError as error:
@@ -191,7 +193,9 @@ class Prior:
         free = np.asarray(z, float)
         if self.family == "halfnormal":
             (scale,) = self.args
-            return np.asarray(math.log(2) - math.log(scale) - HALF_LOG_2PI - 0.5 * (self.from_free(free) / scale) ** 2 + free)
+            return np.asarray(
+                math.log(2) - math.log(scale) - HALF_LOG_2PI - 0.5 * (self.from_free(free) / scale) ** 2 + free
+            )
         if self.family == "beta":
             a, b = self.args
             log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
@@ -232,7 +236,9 @@ class Prior:
                 from scipy.special import polygamma, psi
 
                 return float(psi(a) - psi(b)), math.sqrt(float(polygamma(1, a) + polygamma(1, b)))
-        raise ParameterError(f"prior '{self}' has no density", expected="a prior that can be estimated", hint="lognormal(median, cv)")
+        raise ParameterError(
+            f"prior '{self}' has no density", expected="a prior that can be estimated", hint="lognormal(median, cv)"
+        )
 
     # ---- natural scale ---------------------------------------------------------------------------------------------
 
@@ -344,15 +350,20 @@ class Parameter:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not math.isfinite(self.value):
-            raise ParameterError(f"{self.name} is {self.value}", expected="a finite number")
+        if isinstance(self.value, str) or not math.isfinite(self.value):
+            raise ParameterError(f"{self.name} is {self.value!r}", expected="a finite number")
+        object.__setattr__(self, "value", float(self.value))
         if self.evidence not in EVIDENCE:
             near = closest(self.evidence, EVIDENCE)
             raise ParameterError(
-                f"evidence of {self.name} is '{self.evidence}'", expected=f"one of {', '.join(EVIDENCE)}", hint=" or ".join(near)
+                f"evidence of {self.name} is '{self.evidence}'",
+                expected=f"one of {', '.join(EVIDENCE)}",
+                hint=" or ".join(near),
             )
         if self.value != 0 and not self.prior.holds(self.value):
-            raise ParameterError(f"{self.name} is {self.value:g}, outside its prior {self.prior}", hint="another value or prior")
+            raise ParameterError(
+                f"{self.name} is {self.value:g}, outside its prior {self.prior}", hint="another value or prior"
+            )
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ParameterError(f"range of {self.name} is {self.low:g} to {self.high:g}", expected="low below high")
 
@@ -373,7 +384,7 @@ class Parameter:
 
     def fixed_at(self, value: float) -> Parameter:
         """Return this parameter with a value that is not estimated."""
-        return self.changed(value=float(value), prior=FIXED, prior_source=(), prior_without=None)
+        return self.changed(value=value, prior=FIXED, prior_source=(), prior_without=None)
 
     def changed(self, **changes: Any) -> Parameter:
         """Return this parameter with some attributes replaced."""

@@ -161,11 +161,11 @@ class Problem:
             tolerance=self.tolerance,
         )  # fmt: skip
         output, each = self.rows.output[mine], np.arange(len(mine))
-        columns = [*path.states, *(np.full(len(mine), x) for x in numbers), times]
-        value = self.system.observed_function.value(*columns)[output, each]
+        columns, shape = [*path.states, *numbers, times], times.shape
+        value = self.system.observed_function.value(*columns, shape=shape)[output, each]
         if places is None:
             return value, None, path.failure
-        full = self.system.observed_function.jacobian(*columns)[output, :, each]
+        full = self.system.observed_function.jacobian(*columns, shape=shape)[output, :, each]
         n = len(self.system.states)
         slope = full[:, n:-1][:, places]
         if path.sensitivities is not None:

@@ -141,7 +141,7 @@ def _one(
     path = solve(system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE)
     if not path.ok:
         return None
-    return system.observed_function.value(*path.states, *(np.full(len(grid), v) for v in values), grid)
+    return system.observed_function.value(*path.states, *values, grid, shape=grid.shape)
 
 
 def _wanted(model: Model, outputs: Sequence[str] | None) -> tuple[str, ...]:

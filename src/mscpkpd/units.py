@@ -10,12 +10,26 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
+from typing import cast
 
 import pint
 
 from mscpkpd.errors import UnitError, closest
 
-__all__ = ["Unit", "parse_quantity", "parse_unit", "same_dimension", "scale_factor", "to_unit", "unit_text"]
+__all__ = [
+    "Unit",
+    "divided",
+    "multiplied",
+    "parse_quantity",
+    "parse_unit",
+    "raised",
+    "same_dimension",
+    "same_size",
+    "scale_factor",
+    "to_unit",
+    "unit_factor",
+    "unit_text",
+]
 
 Unit = pint.Unit
 
@@ -28,16 +42,23 @@ DEFINITIONS = (
 )
 # what an unknown unit is compared with: the words that people of this field write
 COMMON = (
-    "1", "%", "percent", "s", "min", "h", "d", "week", "year", "cells", "cells/kg", "cells/h", "copies", "copies/ug", "animal",
-    "kg", "g", "mg", "ug", "ng", "pg", "fg", "L", "dL", "mL", "uL", "mol", "mmol", "umol", "nmol", "pmol", "M", "mM", "uM", "nM", "pM",
-    "1/h", "1/d", "mL/h", "L/h", "L/d", "mL/min", "pg/mL", "ng/mL", "ug/mL", "mg/L", "pg/cell/h", "cells/mL", "cells/uL", "IU", "photon",
+    "%", "percent", "s", "min", "h", "d", "week", "year", "cells", "cells/kg", "cells/h", "cells/mL", "cells/uL",
+    "copies", "copies/ug", "animal", "kg", "g", "mg", "ug", "ng", "pg", "fg", "L", "dL", "mL", "uL", "mol",
+    "mmol", "umol", "nmol", "pmol", "M", "mM", "uM", "nM", "pM", "1/h", "1/d", "mL/h", "L/h", "L/d", "mL/min",
+    "pg/mL", "ng/mL", "ug/mL", "mg/L", "pg/cell/h", "IU",
 )  # fmt: skip
+EXAMPLES = "'1/h', 'cells/kg', 'pg/mL', or '1' for none"
 LONGEST = 100
-AREA_OR_VOLUME = re.compile(r"(?<![A-Za-z])([kcmnu]?m)([23])(?![\w])")
-QUANTITY = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
-CHARACTERS = re.compile(r"[\w\s/*^().%+-]*", re.ASCII)
-# micro sign and Greek mu mean the same letter
-MICRO = str.maketrans({"µ": "u", "μ": "u"})
+AREA_OR_VOLUME = re.compile(r"(?<![A-Za-z])([kcmnu]?m)([23])(?!\w)")
+QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*")
+CHARACTERS = re.compile(r"[\w /*^().%+-]*", re.ASCII)
+# pint reads PG/ML as petagram per megalitre and dd as a tenth of a day: a slip of the pen, never a unit of this field
+SLIP = re.compile(
+    r"\b(?:(?:quetta|ronna|yotta|zetta|exa|peta|tera|hecto|deca)[a-z]+"
+    r"|(?:mega|giga)(?:gram|liter|meter|molar|mole)|[a-z]+(?:minute|hour|day|week|month|year))\b"
+)
+# the micro sign and the Greek letter mean the same
+MICRO = str.maketrans({"\u00b5": "u", "\u03bc": "u"})
 
 
 @cache
@@ -74,47 +95,74 @@ def parse_unit(text: str, where: str = "") -> Unit:
     'pg/h/mL'
     """
     try:
-        return _parse_unit(text)
+        return _parsed(text)
     except UnitError as error:
         raise UnitError(error.problem, where=where, expected=error.expected, hint=error.hint) from None
 
 
 @cache
-def _parse_unit(text: str) -> Unit:
-    if not isinstance(text, str) or not text.strip():
-        raise UnitError(f"unit {text!r} is empty", expected="a unit", hint="'1' for a number without unit")
-    plain = AREA_OR_VOLUME.sub(r"\1**\2", text.translate(MICRO))
-    if len(text) > LONGEST or not CHARACTERS.fullmatch(plain) or "***" in plain:
+def _parsed(text: str) -> Unit:
+    plain = AREA_OR_VOLUME.sub(r"\1**\2", text.translate(MICRO)).strip()
+    if not plain:
+        raise UnitError("the unit is empty", expected="a unit", hint="'1' for a number without unit")
+    if len(text) > LONGEST or not CHARACTERS.fullmatch(plain):
         raise _unknown(text[:LONGEST])
     try:
         unit = _registry().parse_units(plain)
-        factor = _registry().get_base_units(unit)[0]
-    except Exception:  # pint raises a dozen kinds, token and assertion errors among them
+        base = _registry().get_base_units(unit)[1]
+        zero, one = (float(_registry().convert(number, unit, base)) for number in (0.0, 1.0))
+    except Exception:  # noqa: BLE001 - pint raises a dozen kinds here, tokenizer and assertion errors among them
         raise _unknown(text) from None
-    if not unit_is_scale(unit) or not math.isfinite(float(factor)):
-        raise UnitError(f"unit '{text}' has an offset or is not finite", hint="a plain scale, such as 'K' for temperatures")
+    if SLIP.search(str(unit)):
+        raise _unknown(text)
+    if zero != 0 or not math.isfinite(one):
+        raise UnitError(f"unit '{text}' does not start at 0", expected="a scale that does", hint="'K' for temperatures")
     return unit
 
 
-def unit_is_scale(unit: Unit) -> bool:
-    """Say whether numbers in this unit may be multiplied (degrees Celsius may not)."""
-    return all(_registry()._units[name].is_multiplicative for name in unit._units)
-
-
 def _unknown(text: str) -> UnitError:
-    words = re.findall(r"[^\W\d_]+|%", text)
-    known = {word for unit in COMMON for word in re.findall(r"[^\W\d_]+|%", unit)}
-    bad = [word for word in words if word not in known]
-    near = closest(text, COMMON) or tuple(match for word in bad for match in closest(word, sorted(known)))
-    hint = " or ".join(f"'{match}'" for match in near) if near else "a unit such as '1/h', 'cells/kg', 'pg/mL', or '1' for none"
+    near = closest(text, COMMON)
+    hint = " or ".join(f"'{match}'" for match in near) if near else EXAMPLES
     return UnitError(f"unknown unit '{text}'", expected="a unit of measurement", hint=hint)
 
 
 def unit_text(unit: Unit) -> str:
     """Return the short text of a unit, ``"1"`` if it has none: ``"cell/h"``, ``"pg/mL"``."""
-    text = f"{unit:~C}".replace("µ", "u").replace("μ", "u").replace("ml", "mL")
-    text = re.sub(r"\bl\b", "L", text)
-    return text or "1"
+    text = f"{unit:~C}".translate(MICRO)
+    return re.sub(r"\b([a-z]?)l\b", r"\1L", text) or "1"
+
+
+def multiplied(one: Unit, other: Unit) -> Unit:
+    """Return the unit of a product; prefixes stay as written: pg/mL times L is L*pg/mL."""
+    return cast(Unit, one * other)
+
+
+def divided(one: Unit, other: Unit) -> Unit:
+    """Return the unit of a quotient; prefixes stay as written."""
+    return cast(Unit, one / other)
+
+
+def raised(unit: Unit, exponent: float) -> Unit:
+    """Return the unit of a power."""
+    return cast(Unit, unit**exponent)
+
+
+def unit_factor(source: Unit, target: Unit) -> float:
+    """Return the factor that turns numbers in `source` into numbers in `target`; both are of one dimension."""
+    if source == target:
+        return 1.0
+    factor = float(_registry().convert(1.0, source, target))
+    # pint goes through base units: 1000 stays 1000, and a minute stays 1/60 of an hour, to the last digit
+    for power in (1, -1):
+        whole = round(factor**power)
+        if math.isclose(factor**power, whole, rel_tol=1e-12):
+            return float(whole) ** power
+    return factor
+
+
+def same_size(one: Unit, other: Unit) -> bool:
+    """Say whether two units are of one dimension and of one size: pg/mL and ng/L are."""
+    return one == other or (one.dimensionality == other.dimensionality and unit_factor(one, other) == 1.0)
 
 
 @cache
@@ -123,15 +171,6 @@ def _factor(source: str, target: str) -> float:
     if one.dimensionality != other.dimensionality:
         raise UnitError(f"cannot turn {source} into {target}", expected=f"a unit like {target}")
     return unit_factor(one, other)
-
-
-def unit_factor(source: Unit, target: Unit) -> float:
-    """Return the number that turns values in `source` into values in `target`; both have one dimension."""
-    if source == target:
-        return 1.0
-    factor = float(_registry().convert(1.0, source, target))
-    # 1 h is 3600 s only to 1e-16: keep whole factors whole
-    return float(f"{factor:.13g}")
 
 
 def scale_factor(source: str, target: str, where: str = "") -> float:
@@ -189,24 +228,26 @@ def parse_quantity(text: str, where: str = "") -> tuple[float, str]:
     Returns
     -------
     tuple of (float, str)
-        The number and the unit as written; ``"1"`` is never added silently.
+        The number, and the unit as written.
 
     Raises
     ------
     UnitError
-        If the number or the unit is missing or not understood.
+        If the number or the unit is missing or not understood; no unit is ever added silently.
     """
-    match = QUANTITY.match(text) if isinstance(text, str) else None
+    match = QUANTITY.fullmatch(text)
     if match is None:
-        raise UnitError(f"{text!r} is no quantity", where=where, expected="a number and a unit", hint="'7 d' or '2e6 cells/kg'")
+        raise UnitError(
+            f"'{text}' is no quantity", where=where, expected="a number and a unit", hint="'7 d' or '2e6 cells/kg'"
+        )
     number, unit = match.groups()
     if not unit:
-        raise UnitError(f"{text!r} has no unit", where=where, expected="a number and a unit", hint=f"'{number} h' or '{number} cells'")
+        hint = f"'{number} h' or '{number} cells'"
+        raise UnitError(f"'{text}' has no unit", where=where, expected="a number and a unit", hint=hint)
     parse_unit(unit, where)
-    value = float(number)
-    if not math.isfinite(value):
-        raise UnitError(f"{text!r} is not finite", where=where, expected="a finite number and a unit")
-    return value, unit
+    if not math.isfinite(float(number)):
+        raise UnitError(f"'{text}' is not finite", where=where, expected="a finite number and a unit")
+    return float(number), unit
 
 
 def to_unit(text: str | float, target: str, where: str = "") -> float:
@@ -237,7 +278,8 @@ def to_unit(text: str | float, target: str, where: str = "") -> float:
     168.0
     """
     if not isinstance(text, str):
-        raise UnitError(f"{text!r} has no unit", where=where, expected=f"a text with a unit like {target}", hint=f"'{text} {target}'")
+        expected = f"a text with a unit like {target}"
+        raise UnitError(f"{text!r} has no unit", where=where, expected=expected, hint=f"'{text} {target}'")
     value, unit = parse_quantity(text, where)
     if not same_dimension(unit, target):
         raise UnitError(f"'{text}' is in {unit}", where=where, expected=f"a unit like {target}")

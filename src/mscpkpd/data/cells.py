@@ -30,6 +30,7 @@ PERCENT_PER_MASS = re.compile(r"(%|percent).*(id|dose)\s*(/|per)\s*\w*g(ram)?$",
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 QUANTITY = re.compile(rf"(?P<number>{NUMBER})(?:\s+(?P<unit>\S.*)|(?P<glued>[A-Za-zµμ%].*))?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?!\d)")
 NOT_FINITE = frozenset(("inf", "+inf", "-inf", "infinity", "-infinity", "nan"))
 TIME_HINT = "a header such as 'time [h]', a column 'time_unit', or time_unit='h'"
 
@@ -93,7 +94,7 @@ class Reading:
         text = row.text(column)
         if not text:
             return None
-        found = QUANTITY.fullmatch(self._pointed(text))
+        found = self._matched(text)
         if found and (found["unit"] or found["glued"]):
             hint = "the unit in the column 'unit' or in the header" if column == "value" else "the number alone"
             self._not_a_number(row, column, text, hint)
@@ -146,7 +147,7 @@ class Reading:
             None where the number is missing or wrong. The unit may be blank.
         """
         text = row.text(column)
-        found = QUANTITY.fullmatch(self._pointed(text)) if text else None
+        found = self._matched(text) if text else None
         own = (found["unit"] or found["glued"] or "").strip() if found else ""
         if found is None or not own:
             number = self.number(row, column)
@@ -181,15 +182,19 @@ class Reading:
             hint = "times count from the start; shift them so that the first event is at 0"
             self.note(row, column, f"negative time '{row.text(column)}'", expected="0 or more", hint=hint)
             return None
-        return None if value is None else float(f"{value:.13g}")  # 0.1 d is 2.4 h, not 2.4000000000000004
+        return None if value is None else float(f"{value:.12g}")  # 0.1 d is 2.4 h, not 2.4000000000000004
 
     def note(self, row: Row, column: str, problem: str, *, expected: str = "", hint: str = "") -> None:
         """Add a finding about one cell."""
         title = row.titles.get(column) or self.table.titles.get(column, column)
         self.findings.add(problem, row=row.number, column=title, expected=expected, hint=hint)
 
-    def _pointed(self, text: str) -> str:
-        return text.replace(",", ".") if self.decimal == "," and "." not in text else text
+    def _matched(self, text: str) -> re.Match[str] | None:
+        if self.decimal == ",":
+            if THOUSANDS.match(text):
+                return None  # 1.500 is 1500 to whoever writes 1,5; spreadsheets hand over 1.5 as it is
+            text = text.replace(",", ".") if "." not in text else text
+        return QUANTITY.fullmatch(text)
 
     def _finite(self, row: Row, column: str, text: str, digits: str) -> float | None:
         value = float(digits)

@@ -106,15 +106,15 @@ def tidy_of_wide(table: Table, findings: Findings, *, unit_given: bool) -> Table
 
 
 def _unpivoted(table: Table, row: Row, kept: Sequence[str], outputs: Sequence[str]) -> Iterator[Row]:
-    shared = {name: row.cells[name] for name in kept if name in row.cells}
+    common = {name: row.cells[name] for name in kept if name in row.cells}
     present = [name for name in outputs if name in row.cells]
     for name in present:
-        cells = shared | {"output": table.titles[name], "value": row.cells[name]}
+        cells = common | {"output": table.titles[name], "value": row.cells[name]}
         if table.units.get(name):
             cells["unit"] = table.units[name]
         yield Row(row.number, cells, {"value": table.titles[name]})
     if not present:
-        yield Row(row.number, shared)
+        yield Row(row.number, common)
 
 
 def _outputs(table: Table) -> list[str]:

@@ -73,6 +73,13 @@ def read_study(
     ------
     DataError
         With everything that is wrong, by row and column, and what to try (D14).
+    UsageError
+        For an unknown layout or decimal sign.
+
+    Notes
+    -----
+    Columns follow rules D3 to D15, censoring B1, B2 and B14, summaries B16 (mean and sd of one subject behind a range
+    or a median), amounts per body weight T4. Rows need no order: the events of a tidy table are its doses, not rows.
     """
     path = Path(path)
     table = read_table(path, sheet)
@@ -110,6 +117,10 @@ def study_from_frame(
     ------
     DataError
         As for `read_study`.
+
+    Notes
+    -----
+    Rules as for `read_study`.
     """
     found, notes = _dose_table(None, None, doses)
     return _study(table_of_frame(frame), found, notes, name, layout, decimal, unit, time_unit)
@@ -163,6 +174,8 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
     reading = Reading(table, findings, decimal, stated)
     second = None if doses is None else Reading(doses, Findings(doses.source), decimal, stated)
     records = _records(reading, notes)
+    if findings.full:
+        findings.stop()
     subjects = subjects_of(reading, second)
     _check_repeats(records, findings)
     if not records and not findings.lines:

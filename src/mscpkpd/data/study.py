@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -88,6 +89,11 @@ class Study:
     def subject(self, id: str) -> Subject:  # noqa: A002  (the name of the attribute)
         """Return a subject by name.
 
+        Parameters
+        ----------
+        id : str
+            Name in the table.
+
         Raises
         ------
         UnknownName
@@ -104,39 +110,74 @@ class Study:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of subjects, doses and records; independent of file name, row numbers and unit of time."""
-        content = [[asdict(subject) for subject in self.subjects]]
-        content.append([{**asdict(record), "row": 0, "where": ""} for record in self.records])
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of subjects, doses and records.
+
+        Independent of file name, row numbers, unit of time and columns without a meaning; numbers count to 12 digits,
+        so that a study that was saved and read again has the same digest.
+        """
+        subjects = [asdict(subject) for subject in sorted(self.subjects, key=lambda subject: subject.id)]
+        records = [{**asdict(record), "row": 0, "where": "", "extra": ()} for record in self.records]
+        content = json.dumps(_rounded([subjects, records]), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @cached_property
+    def doses_fit_in_rows(self) -> bool:
+        """Whether every subject has at most one dose, so that no second table is needed."""
+        lots: dict[str, set[str]] = {}
+        for record in self.records:
+            lots.setdefault(record.subject, set()).update({record.lot} - {""})
+        return all(_fits_in_row(subject, lots.get(subject.id, set())) for subject in self.subjects)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the observations as a tidy table.
+        """Return the study as a tidy table.
 
         Returns
         -------
         DataFrame
-            One row for each record, with time [h]; `study_from_frame` reads it together with `doses_frame`. A median
-            and its quartiles are on their own scale again.
+            One row for each record, with time [h], and one for each subject without records. Doses stand in the rows
+            where `doses_fit_in_rows`; otherwise `study_from_frame` needs `doses_frame` beside. A median and its
+            quartiles are on their own scale again.
         """
-        return pd.DataFrame([self._row(record) for record in self.records])
+        observed = {record.subject for record in self.records}
+        rows = [self._row(record) for record in self.records]
+        rows += [self._subject_row(subject) for subject in self.subjects if subject.id not in observed]
+        return pd.DataFrame(rows)
 
     def doses_frame(self) -> pd.DataFrame:
         """Return the doses as the second table of a study: one row for each dose, 0 for an untreated control."""
         return pd.DataFrame([row for subject in self.subjects for row in _dose_rows(subject)])
 
+    def save(self, path: str | Path) -> None:
+        """Write the study as CSV, to be read by `read_study`.
+
+        Parameters
+        ----------
+        path : str or Path
+            File; repeated doses go into a second file ``NAME_doses.csv`` beside it.
+        """
+        path = Path(path)
+        self.to_frame().to_csv(path, index=False)
+        if not self.doses_fit_in_rows:
+            self.doses_frame().to_csv(path.with_name(f"{path.stem}_doses{path.suffix}"), index=False)
+
     def _row(self, record: Record) -> dict[str, Any]:
-        subject = self.subject(record.subject)
-        row = asdict(record)
-        for name in ("row", "where", "kind", "extra"):
-            del row[name]
+        row = {name: getattr(record, name) for name in _ROW_FIELDS}
         row["censoring"] = record.kind if record.kind in ("left", "right", "interval") else "none"
         if record.kind == "logmean":
-            for name in ("value", "lower", "upper"):
-                row[name] = _exp(row[name])
+            row |= {name: _exp(row[name]) for name in ("value", "lower", "upper")}
         if record.stat != "mean":
             row["sd"] = None  # of a range or a median it is computed again
-        row |= {"species": subject.species, "weight": subject.weight, "weight_unit": "kg" if subject.weight else None}
-        return row | dict(subject.covariates) | dict(record.extra)
+        return self._subject_row(self.subject(record.subject)) | row | dict(record.extra)
+
+    def _subject_row(self, subject: Subject) -> dict[str, Any]:
+        weight_unit = None if subject.weight is None else "kg"
+        row = {"subject": subject.id, "species": subject.species, "weight": subject.weight, "weight_unit": weight_unit}
+        if self.doses_fit_in_rows:
+            dose = next(_dose_rows(subject))
+            row |= {_IN_ROW.get(name, name): value for name, value in dose.items() if name not in ("subject", "lot")}
+        if self.synthetic:
+            row["synthetic"] = "true"
+        return row | dict(subject.covariates)
 
     def __str__(self) -> str:
         count = f"{_count(len(self.subjects), 'subject')}, {_count(len(self.records), 'record')}"
@@ -160,6 +201,11 @@ class Study:
             yield f"{output} [{units}]: {counted}; time {_span([record.time for record in records])}"
 
 
+_ROW_FIELDS = (
+    "subject", "time", "time_unit", "output", "value", "unit", "stat", "sd", "n", "lower", "upper",
+    "method", "organ", "study", "occasion", "lot", "replicate",
+)  # fmt: skip
+_IN_ROW = {"time": "dose_time", "time_unit": "dose_time_unit"}
 _KIND_WORDS = {
     "value": "observed",
     "left": "below a limit",
@@ -170,8 +216,29 @@ _KIND_WORDS = {
 }
 
 
+def _rounded(content: Any) -> Any:
+    if isinstance(content, float):
+        return float(f"{content:.12g}")
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    return [_rounded(value) for value in content] if isinstance(content, list | tuple) else content
+
+
 def _exp(value: float | None) -> float | None:
-    return None if value is None else float(f"{math.exp(value):.14g}")
+    """Undo a logarithm exactly: the shortest number whose logarithm is `value` to the last digit."""
+    if value is None:
+        return None
+    near = math.exp(value)
+    shorter = (float(f"{near:.{digits}g}") for digits in (12, 15))
+    return next((x for x in (*shorter, *_neighbours(near)) if math.log(x) == value), near)
+
+
+def _neighbours(x: float) -> Iterator[float]:
+    yield x
+    above = below = x
+    for _ in range(8):
+        above, below = math.nextafter(above, math.inf), math.nextafter(below, 0.0)
+        yield from (above, below)
 
 
 def _count(number: int, word: str) -> str:
@@ -192,6 +259,11 @@ def _doses_text(regimen: Regimen) -> str:
     shown = ", ".join(list(distinct)[:3]) + (", ..." if len(distinct) > 3 else "")
     times = _span([dose.time for dose in regimen.doses])
     return f"{_count(len(regimen), 'dose')} of {shown} at {times}"
+
+
+def _fits_in_row(subject: Subject, lots: set[str]) -> bool:
+    doses = subject.regimen.doses
+    return not doses or (len(doses) == 1 and doses[0].lot == (next(iter(lots)) if len(lots) == 1 else ""))
 
 
 def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,7 @@ def mean_of_range(lower: float, upper: float, n: int) -> tuple[float, float]:
 def log_of_quartiles(median: float, lower: float, upper: float) -> tuple[float, float]:
     """Return mean and standard deviation of the natural logarithm behind a median with quartiles.
 
-    mean = ln(median), sd = ln(upper/lower)/1.349, exact for a log-normal quantity.
+    mean = ln(median), sd = (ln upper - ln lower)/1.349, exact for a log-normal quantity.
 
     Parameters
     ----------
@@ -46,4 +46,4 @@ def log_of_quartiles(median: float, lower: float, upper: float) -> tuple[float, 
     tuple of float
         Mean and standard deviation of the logarithm of one subject.
     """
-    return math.log(median), math.log(upper / lower) / QUARTILE_DISTANCE
+    return math.log(median), (math.log(upper) - math.log(lower)) / QUARTILE_DISTANCE

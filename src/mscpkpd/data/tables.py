@@ -11,6 +11,7 @@ import re
 import warnings
 import zipfile
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
@@ -92,8 +93,8 @@ def read_table(path: str | Path, sheet: str | None = None) -> Table:
     Parameters
     ----------
     path : str or Path
-        CSV (comma, semicolon or tab), TSV, Excel (.xlsx) or Parquet file of at most 50 MB. Lines that start with #
-        are comments.
+        CSV (comma, semicolon or tab), TSV, Excel (.xlsx) or Parquet file of at most 50 MB. Lines above the header
+        that start with # are comments.
     sheet : str or None
         Name of the Excel sheet; None is the first one.
 
@@ -191,11 +192,11 @@ def _text_rows(path: Path) -> list[tuple[int, list[str]]]:
         problem = f"row {line} is not UTF-8 text (byte 0x{data[error.start]:02x})"
         raise DataError(problem, where=path.name, hint="save it as 'CSV UTF-8'") from error
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    rows = []
+    rows: list[tuple[int, list[str]]] = []
     start = 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells) and not cells[0].lstrip().startswith("#"):
+            if any(cell.strip() for cell in cells) and (rows or not cells[0].lstrip().startswith("#")):
                 rows.append((start, cells))
             start = reader.line_num + 1
     except csv.Error as error:
@@ -239,7 +240,8 @@ def _excel_rows(path: Path, sheet: str | None) -> list[tuple[int, list[str]]]:
         raise DataError(f"sheet cannot be read ({error})", where=path.name, hint=CSV_HINT) from error
     finally:
         book.close()
-    return [(number, cells) for number, cells in rows if any(cells) and not cells[0].startswith("#")]
+    filled = [(number, cells) for number, cells in rows if any(cells)]
+    return list(dropwhile(lambda row: row[1][0].startswith("#"), filled))
 
 
 def _parquet(path: Path) -> Table:

@@ -215,7 +215,13 @@ class Regimen:
         return replace(self, doses=tuple(replace(dose, time=dose.time + later) for dose in self.doses))
 
     def named(self, name: str) -> Regimen:
-        """Return the same regimen under another name."""
+        """Return the same regimen under another name.
+
+        Parameters
+        ----------
+        name : str
+            New name.
+        """
         return replace(self, name=name)
 
     def expand(self) -> tuple[Dose, ...]:
@@ -299,7 +305,7 @@ def hours(text: str | float, key: str) -> float:
         value = to_unit(text, "h")
     except UnitError as error:
         raise DosingError(f"{key} = '{text}' is not a time: {error.problem}", hint=_advice(error, TIME_HINT)) from error
-    return value
+    return float(f"{value:.12g}")  # 30 min are 0.5 h, whatever the digits of a factor of 1/60
 
 
 def _advice(error: UnitError, otherwise: str) -> str:
@@ -390,6 +396,11 @@ def bolus(
         For a missing or unknown unit, a negative or zero amount, a negative time, or a number of doses that does not
         go with `every`.
 
+    Notes
+    -----
+    Repeated doses are held one by one and equal the same doses written out (E17). The amount enters as a jump of
+    F v AMT (E5); T3 and T4 say how routes and amounts are written.
+
     Examples
     --------
     >>> print(bolus("2e6 cells/kg", route="iv", every="7 d", doses=2))
@@ -430,6 +441,11 @@ def infusion(
     ------
     DosingError
         As for `bolus`, and for a duration that is negative or no time.
+
+    Notes
+    -----
+    The amount enters at the rate F v AMT/DUR during DUR (E9); the viable fraction v scales the rate, never the
+    duration (E11).
     """
     duration = _not_negative(over, "over")
     value, unit = _amount(amount)

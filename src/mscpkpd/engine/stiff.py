@@ -133,8 +133,23 @@ def compile_program(
     ModelError
         If the solver's compiler refuses the equations.
     """
-    code = _code(system, values, inputs, starts, rates, scale)
-    return Program(system, _compile(code), inputs, starts, rates, scale)
+    held = tuple(float(v) for i, v in enumerate(values) if i not in inputs)
+    return _program(system, held, inputs, starts, rates, tuple(map(float, scale)))
+
+
+@lru_cache(maxsize=512)
+def _program(
+    system: System,
+    held: tuple[float, ...],
+    inputs: tuple[int, ...],
+    starts: tuple[int, ...],
+    rates: tuple[int, ...],
+    scale: tuple[float, ...],
+) -> Program:
+    rest = iter(held)
+    values = np.array([np.nan if i in inputs else next(rest) for i in range(len(system.parameters))])
+    code = _code(system, values, inputs, starts, rates, np.array(scale))
+    return Program(system, _compile(code), inputs, starts, rates, np.array(scale))
 
 
 @lru_cache(maxsize=256)

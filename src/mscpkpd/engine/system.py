@@ -8,7 +8,7 @@ cytokines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -34,18 +34,24 @@ class Switch:
 
 @dataclass(frozen=True)
 class RouteForm:
-    """What one unit of a dose becomes: amounts per kept state, and lag, duration, rate where the model has them."""
+    """What one unit of a dose becomes: amounts per state, and lag, duration, rate where the model has them."""
 
     name: str
+    states: tuple[str, ...]
     into: tuple[sympy.Expr, ...]
     viable: sympy.Expr
     lag: sympy.Expr
     duration: sympy.Expr | None
     rate: sympy.Expr | None
 
+    def onto(self, states: tuple[str, ...]) -> RouteForm:
+        """The same route with the amounts of `states` alone."""
+        shares = dict(zip(self.states, self.into, strict=True))
+        return replace(self, states=states, into=tuple(shares[name] for name in states))
+
 
 class Numeric:
-    """A vector of expressions as a NumPy function, with its derivatives by symbol on request."""
+    """A vector of expressions as a NumPy function, with its derivatives; both compiled at first use."""
 
     def __init__(self, expressions: Iterable[sympy.Expr], arguments: tuple[sympy.Symbol, ...]) -> None:
         self.expressions = tuple(expressions)
@@ -56,20 +62,30 @@ class Numeric:
         return _lambdify(self.arguments, list(self.expressions))
 
     @cached_property
-    def _jacobian(self) -> Callable[..., Any]:
-        rows = [[_derivative(e, a) for a in self.arguments] for e in self.expressions]
-        return _lambdify(self.arguments, rows)
+    def _entries(self) -> tuple[tuple[tuple[int, int], ...], Callable[..., Any]]:
+        """Positions of the derivatives that are not identically zero, and the function that gives them."""
+        column = {argument: k for k, argument in enumerate(self.arguments)}
+        places, entries = [], []
+        for row, expression in enumerate(self.expressions):
+            for symbol in sorted(expression.free_symbols & column.keys(), key=column.__getitem__):
+                places.append((row, column[symbol]))
+                entries.append(sympy.diff(expression, symbol))
+        return tuple(places), _lambdify(self.arguments, entries)
 
-    def value(self, *arguments: Any) -> np.ndarray:
-        """Values, shape (n_expressions, ...) broadcast over the arguments."""
-        shape = np.broadcast_shapes(*(np.shape(a) for a in arguments)) if arguments else ()
-        return np.array([np.broadcast_to(v, shape) for v in self._value(*arguments)], dtype=float).reshape(-1, *shape)
+    def value(self, *arguments: Any, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """Values, shape (n_expressions, *shape); each argument is a number or an array of that shape."""
+        out = np.empty((len(self.expressions), *shape))
+        for k, number in enumerate(self._value(*arguments)):
+            out[k] = number
+        return out
 
-    def jacobian(self, *arguments: Any) -> np.ndarray:
-        """Derivatives, shape (n_expressions, n_arguments, ...)."""
-        shape = np.broadcast_shapes(*(np.shape(a) for a in arguments)) if arguments else ()
-        rows = [[np.broadcast_to(v, shape) for v in row] for row in self._jacobian(*arguments)]
-        return np.array(rows, dtype=float).reshape(len(self.expressions), len(self.arguments), *shape)
+    def jacobian(self, *arguments: Any, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """Derivatives, shape (n_expressions, n_arguments, *shape)."""
+        places, function = self._entries
+        out = np.zeros((len(self.expressions), len(self.arguments), *shape))
+        for place, number in zip(places, function(*arguments), strict=True):
+            out[place] = number
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,14 +184,19 @@ def build_system(model: Model, outputs: tuple[str, ...], routes: tuple[str, ...]
     text = _Substitution(model)
     observed = [text.of_name(name) for name in outputs]
     rates = {name: text.of(expression) for name, expression in model.rates}
+    starts = {s.name: text.of(s.start) if s.start else sympy.Integer(0) for s in model.states}
+    forms = {name: _route_form(model, name, text) for name in routes}
+    empty = {_symbol(name): 0 for name in _always_empty(rates, starts, forms)}
+    rates = {name: rate.subs(empty) for name, rate in rates.items()}
+    observed = [expression.subs(empty) for expression in observed]
     states = _needed_states(observed, rates, model.state_names)
     switches: dict[sympy.Expr, Switch] = {}
     rhs = tuple(_switched(rates[name], switches, states) for name in states)
-    start = tuple(text.of(s.start) if s.start else sympy.Integer(0) for s in map(model.state, states))
-    forms = {name: _route_form(model, name, states, text) for name in routes}
+    start = tuple(starts[name] for name in states)
+    kept = {name: form.onto(states) for name, form in forms.items()}
     used: set[str] = set()
     everything = [*observed, *rhs, *start, *(s.time for s in switches.values())]
-    for form in forms.values():
+    for form in kept.values():
         into_uses_viable = any(VIABLE in e.free_symbols for e in form.into)
         parts = [*form.into, form.lag, form.duration, form.rate, form.viable if into_uses_viable else None]
         everything += [part for part in parts if part is not None]
@@ -184,7 +205,7 @@ def build_system(model: Model, outputs: tuple[str, ...], routes: tuple[str, ...]
     parameters = tuple(name for name in model.parameter_names if name in used)
     nominal = tuple(model.parameter(name).value for name in parameters)
     return System(
-        states, parameters, tuple(outputs), rhs, start, tuple(observed), forms, tuple(switches.values()), nominal
+        states, parameters, tuple(outputs), rhs, start, tuple(observed), kept, tuple(switches.values()), nominal
     )
 
 
@@ -211,17 +232,31 @@ class _Substitution:
         return _symbol(self.model.state(name).name)
 
 
-def _route_form(model: Model, name: str, states: tuple[str, ...], text: _Substitution) -> RouteForm:
+def _route_form(model: Model, name: str, text: _Substitution) -> RouteForm:
     zero, one = sympy.Integer(0), sympy.Integer(1)
     if name not in {route.name for route in model.routes}:
         target = model.state(name).name  # E12: a dose straight into a state has F = 1 and no lag
-        return RouteForm(name, tuple(one if s == target else zero for s in states), one, zero, None, None)
+        return RouteForm(name, model.state_names, tuple(one if s == target else zero for s in model.state_names), one, zero, None, None)
     route = model.route(name)
     into = dict(route.into)
-    shares = tuple(text.of(into[s]) if s in into else zero for s in states)
+    shares = tuple(text.of(into[s]) if s in into else zero for s in model.state_names)
     viable = _symbol(route.viable) if route.viable else one
-    optional = [text.of(e) if e is not None else None for e in (route.lag, route.duration, route.rate)]
-    return RouteForm(name, shares, viable, optional[0] if optional[0] is not None else zero, optional[1], optional[2])
+    lag, duration, rate = (text.of(e) if e is not None else None for e in (route.lag, route.duration, route.rate))
+    return RouteForm(name, model.state_names, shares, viable, zero if lag is None else lag, duration, rate)
+
+
+def _always_empty(
+    rates: Mapping[str, sympy.Expr], starts: Mapping[str, sympy.Expr], forms: Mapping[str, RouteForm]
+) -> set[str]:
+    """States that start at zero, receive no dose and gain nothing from any other state: they stay at zero."""
+    dosed = {s for form in forms.values() for s, share in zip(form.states, form.into, strict=True) if share != 0}
+    empty = {name for name in rates if starts[name] == 0 and name not in dosed}
+    while True:
+        zeros = {_symbol(name): 0 for name in empty}
+        filled = {name for name in empty if rates[name].subs(zeros) != 0}
+        if not filled:
+            return empty
+        empty -= filled
 
 
 def _needed_states(
@@ -264,10 +299,6 @@ def _indicator(condition: Any, switches: dict[sympy.Expr, Switch], states: tuple
 
 def _symbol(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, real=True)
-
-
-def _derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
-    return sympy.diff(expression, symbol) if symbol in expression.free_symbols else sympy.Integer(0)
 
 
 def _hill(x: Any, half: Any, exponent: Any) -> Any:

@@ -58,7 +58,9 @@ def _variable(name: str, prior: Prior) -> Any:
         case "lognormal", (median, cv):
             return pm.LogNormal(name, np.log(median), np.sqrt(np.log1p(cv**2)))
         case "logitnormal", (median, cv):
-            return pm.LogitNormal(name, np.log(median / (1 - median)), cv / (1 - median))
+            # PyMC gives this distribution no transform of its own, and a sampler would walk out of (0, 1)
+            logodds = pm.distributions.transforms.logodds
+            return pm.LogitNormal(name, np.log(median / (1 - median)), cv / (1 - median), default_transform=logodds)
         case "normal", (mean, sd):
             return pm.Normal(name, mean, sd)
         case "halfnormal", (scale,):

@@ -6,9 +6,11 @@ a fork, so that scripts and notebooks need no guard. It speaks JSON lines on sta
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from mscpkpd.fitting.draws import arrays_of
 from mscpkpd.problem import Problem
 
-__all__ = ["Job", "run_chain"]
+__all__ = ["Job", "compile_problem", "run_chain"]
 
-POLL_SECONDS = 1.0
+EVERY_SECONDS = 1.0
+TOLL = "draws_passed"
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,24 @@ class Job:
     folder: str
 
 
-def compile_problem(problem: Problem) -> Any:
-    """Compile the PyMC model of a problem for the sampler."""
+def compile_problem(problem: Problem, passed: Callable[[], None]) -> Any:
+    """Compile the PyMC model of a problem for the sampler; `passed` is called at each draw."""
     import nutpie  # noqa: PLC0415
+    import pymc  # noqa: PLC0415
 
     from mscpkpd.fitting.bayes import build_pymc  # noqa: PLC0415
+    from mscpkpd.fitting.op import TollOp  # noqa: PLC0415
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba announces that it calls back into Python for the prediction
-        return nutpie.compile_pymc_model(build_pymc(problem), backend="numba")
+        model = build_pymc(problem)
+        with model:
+            pymc.Deterministic(TOLL, TollOp(passed)(model[problem.names[0]]))
+        start = {model[parameter.name]: parameter.start for parameter in problem.free}
+        return nutpie.compile_pymc_model(model, backend="numba", initial_points=start)
 
 
-def run_chain(
-    compiled: Any, job: Job, seed: int, report: Callable[[int], None]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Sample one chain.
 
     Returns
@@ -69,35 +77,47 @@ def run_chain(
     """
     import nutpie  # noqa: PLC0415
 
-    from mscpkpd.fitting.draws import arrays_of, drawn  # noqa: PLC0415
-
-    sampler = nutpie.sample(
-        compiled, draws=job.draws, tune=job.tune, chains=1, cores=1, seed=seed, progress_bar=False, blocking=False,
-        target_accept=job.target_accept,
+    trace = nutpie.sample(
+        compiled, draws=job.draws, tune=job.tune, chains=1, cores=1, seed=seed, progress_bar=False,
+        target_accept=job.target_accept, save_warmup=False, **_low_rank(nutpie.sample),
     )  # fmt: skip
-    try:
-        while not sampler.is_finished:
-            try:
-                sampler.wait(timeout=POLL_SECONDS)
-            except TimeoutError:
-                report(drawn(sampler.inspect()))
-        trace = sampler.wait()
-    except KeyboardInterrupt:
-        sampler.abort()
-        raise
     return arrays_of(trace, job.problem.names)
+
+
+def _low_rank(sample: Callable[..., Any]) -> dict[str, Any]:
+    """Ask for a mass matrix that follows correlations, as the installed nutpie wants to be asked.
+
+    Few data leave strong correlations; following them halves the leapfrog steps, each of which is a solve.
+    """
+    if "adaptation" in inspect.signature(sample).parameters:
+        return {"adaptation": "low_rank"}
+    return {"low_rank_modified_mass_matrix": True}
+
+
+class _Meter:
+    """Counts draws and says so about once a second."""
+
+    def __init__(self) -> None:
+        self.chain, self.drawn, self.last = -1, 0, 0.0
+
+    def __call__(self) -> None:
+        self.drawn += 1
+        now = time.monotonic()
+        if now - self.last > EVERY_SECONDS:
+            self.last = now
+            _say(chain=self.chain, drawn=self.drawn)
 
 
 def main(path: str) -> int:
     """Run the job in the file at `path`; one JSON line per report."""
     job: Job = pickle.loads(Path(path).read_bytes())  # noqa: S301 (written by our own parent process)
-    _say(state="compiling")
-    compiled = compile_problem(job.problem)
+    meter = _Meter()
+    compiled = compile_problem(job.problem, meter)
     for number, seed in job.chains:
-        result = run_chain(compiled, job, seed, lambda n, k=number: _say(chain=k, drawn=n))  # type: ignore[misc]
-        target = Path(job.folder) / f"chain-{number}.pickle"
-        target.write_bytes(pickle.dumps(result))
-        _say(chain=number, drawn=job.draws + job.tune, done=str(target))
+        meter.chain, meter.drawn = number, 0
+        result = run_chain(compiled, job, seed)
+        (Path(job.folder) / f"chain-{number}.pickle").write_bytes(pickle.dumps(result))
+        _say(chain=number, drawn=job.draws + job.tune)
     return 0
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mscpkpd.errors import InputError
 
-__all__ = ["Check", "arrays_of", "diagnose", "drawn", "highest_density", "make_draws", "read_draws", "split_draws", "write_draws"]
+__all__ = ["Check", "arrays_of", "diagnose", "highest_density", "make_draws", "read_draws", "split_draws", "write_draws"]
 
 RHAT_LIMIT, ESS_LIMIT, BFMI_LIMIT = 1.01, 400, 0.3
 INTERVAL = 0.95
@@ -78,12 +78,6 @@ def arrays_of(trace: Any, names: Sequence[str]) -> tuple[dict[str, np.ndarray], 
     wanted = ("diverging", "energy", "depth", "n_steps", "step_size")
     stats = trace["sample_stats"]
     return posterior, {name: np.asarray(stats[name].values) for name in wanted if name in stats}
-
-
-def drawn(trace: Any) -> int:
-    """Number of draws in a growing trace, warm-up included."""
-    groups = ("posterior", "warmup_posterior")
-    return sum(int(trace[g].sizes.get("draw", 0)) for g in groups if g in trace)
 
 
 def diagnose(posterior: Draws, sample_stats: Draws) -> tuple[pd.DataFrame, tuple[Check, ...]]:

@@ -13,7 +13,16 @@ from mscpkpd.modelfile import library_path
 from mscpkpd.parameters import EVIDENCE, Prior
 from mscpkpd.responder.mixtures import NormalMixture, parse_terms
 
-__all__ = ["COVARIATES", "FILE", "Definition", "ResponderParameter", "find", "read_definition", "responders", "write_definition"]
+__all__ = [
+    "COVARIATES",
+    "FILE",
+    "Definition",
+    "ResponderParameter",
+    "find",
+    "read_definition",
+    "responders",
+    "write_definition",
+]
 
 COVARIATES = ("gamma_grade", "gamma_liver", "gamma_child")
 # order of the parameters in every table
@@ -126,7 +135,22 @@ class Definition:
 
 
 def responders() -> tuple[str, ...]:
-    """Return the names of the shipped responder files."""
+    """Return the names of the shipped responder files.
+
+    Returns
+    -------
+    tuple of str
+        Sorted; what `load_responder` takes.
+
+    Raises
+    ------
+    ModelError
+        If the installation has no library.
+
+    Notes
+    -----
+    They are the TOML files of the folder ``responder`` of the library.
+    """
     return tuple(sorted(path.stem for path in (library_path() / "responder").glob("*.toml")))
 
 
@@ -171,15 +195,25 @@ def read_definition(path: Path, slope: str = "default") -> Definition:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ModelError(f"no valid TOML: {error}", where=path.name, hint="the shipped responder file as a pattern") from error
+        raise ModelError(
+            f"no valid TOML: {error}", where=path.name, hint="the shipped responder file as a pattern"
+        ) from error
     if data.get("kind") != "responder" or data.get("format") != 1:
-        raise ModelError(f"kind '{data.get('kind')}', format {data.get('format')}", where=path.name, expected="kind = \"responder\", format = 1")
+        raise ModelError(
+            f"kind '{data.get('kind')}', format {data.get('format')}",
+            where=path.name,
+            expected='kind = "responder", format = 1',
+        )
     try:
         return _definition(data, path, slope, text)
     except KeyError as error:
-        raise ModelError(f"no key {error}", where=path.name, hint="the tables and keys of the shipped responder file") from error
+        raise ModelError(
+            f"no key {error}", where=path.name, hint="the tables and keys of the shipped responder file"
+        ) from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"a value of the wrong type ({error})", where=path.name, hint="the shipped responder file as a pattern") from error
+        raise ModelError(
+            f"a value of the wrong type ({error})", where=path.name, hint="the shipped responder file as a pattern"
+        ) from error
 
 
 def _text(path: Path) -> str:
@@ -202,7 +236,11 @@ def _definition(data: dict[str, Any], path: Path, slope: str, text: str) -> Defi
     shares = tuple((name, float(data["missing"][name]["share"])) for name in SHARES)
     _check_shares(dict(shares), path.name)
     return Definition(
-        **{name: str(data[name]) for name in ("name", "title", "outcome", "estimand", "use")},
+        name=str(data["name"]),
+        title=str(data["title"]),
+        outcome=str(data["outcome"]),
+        estimand=str(data["estimand"]),
+        use=str(data["use"]),
         slope=slope,
         centre=_positive(scale["centre"], f"{path.name} [scale].centre"),
         spread=_positive(scale["spread"], f"{path.name} [scale].spread"),
@@ -244,7 +282,9 @@ def _positive(value: float, where: str) -> float:
 def _check_shares(shares: dict[str, float], file: str) -> None:
     grades = sum(shares[name] for name in SHARES[:3])
     if not math.isclose(grades, 1.0, abs_tol=1e-9) or not all(0 <= share <= 1 for share in shares.values()):
-        raise ModelError(f"shares {shares}", where=f"{file} [missing]", expected="grades that sum to 1, each share from 0 to 1")
+        raise ModelError(
+            f"shares {shares}", where=f"{file} [missing]", expected="grades that sum to 1, each share from 0 to 1"
+        )
 
 
 def _scale(text: str, family: str, file: str) -> float:

@@ -4,40 +4,57 @@ For patient i with latent ``x ~ N(mu_x, s_x)``, level ``w = x + offset + e``, ``
 
     p(w, y) = p(w) * integral p(y | x) p(x | w) dx
 
-A measured w leaves x normal: 15-node Gauss-Hermite quadrature. Below or above a limit, w is integrated as well, over its
-truncated normal distribution (20-node Gauss-Legendre on its probability scale). Arrays over parameter draws come first.
+A measured w leaves x normal: 15-node Gauss-Hermite quadrature. Below or above a limit, w is integrated as well, over
+its truncated normal distribution (20-node Gauss-Legendre on its probability scale). Draws are the first axis of arrays.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, log_ndtr, ndtri_exp
 
-from mscpkpd.responder.mixtures import HALF_LOG_2PI, FloatArray
+from mscpkpd.responder.mixtures import HALF_LOG_2PI, FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mscpkpd.cohort import Patient
     from mscpkpd.responder.definition import Definition
 
-__all__ = ["Kind", "Samples", "Theta", "latent", "log_evidence", "log_likelihood", "platform_names", "samples_of"]
+__all__ = [
+    "CohortLikelihood",
+    "Kind",
+    "Samples",
+    "Theta",
+    "covariate_ways",
+    "draw_latent",
+    "latent",
+    "log_evidence",
+    "platform_names",
+    "samples_of",
+]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 _PROBABILITY, _PROBABILITY_WEIGHTS = 0.5 * (_LEGENDRE + 1), 0.5 * _LEGENDRE_WEIGHTS
+_CENSORED_NODES = len(_NODES) * len(_PROBABILITY)
 MOST_NUMBERS = 2_000_000  # in one temporary array: 16 MB
 NEVER_SEEN = 1e-300  # floor of a probability before its logarithm
 
 
-class Kind:
+class Kind(IntEnum):
     """What is known of a level."""
 
-    MEASURED, BELOW, ABOVE, MISSING = range(4)
+    MEASURED = 0
+    BELOW = 1
+    ABOVE = 2
+    MISSING = 3
 
 
 class Theta(NamedTuple):
@@ -93,23 +110,31 @@ class Samples:
     """
 
     level: FloatArray
-    kind: FloatArray
-    platform: FloatArray
-    sign: FloatArray
-    start: FloatArray
+    kind: IntArray
+    platform: IntArray
+    sign: IntArray
+    start: IntArray
     design: FloatArray
     weight: FloatArray
     centre: float
     spread: float
 
-    def only(self, chosen: FloatArray) -> Samples:
+    def only(self, chosen: NDArray[np.bool_]) -> Samples:
         """Return the patients of a boolean mask."""
         ends = np.append(self.start[1:], len(self.weight))
         picked = [np.arange(a, b) for a, b in zip(self.start[chosen], ends[chosen], strict=True)]
         rows = np.concatenate(picked) if picked else np.zeros(0, int)
         start = np.cumsum([0, *(len(rows) for rows in picked)])[:-1].astype(int)
-        own = (values[chosen] for values in (self.level, self.kind, self.platform, self.sign))
-        return Samples(*own, start, self.design[rows], self.weight[rows], self.centre, self.spread)
+        return replace(
+            self,
+            level=self.level[chosen],
+            kind=self.kind[chosen],
+            platform=self.platform[chosen],
+            sign=self.sign[chosen],
+            start=start,
+            design=self.design[rows],
+            weight=self.weight[rows],
+        )
 
 
 def platform_names(definition: Definition, patients: Sequence[Patient]) -> tuple[str, ...]:
@@ -128,7 +153,9 @@ def samples_of(definition: Definition, patients: Sequence[Patient], platforms: S
     kinds = {"none": Kind.MEASURED, "left": Kind.BELOW, "right": Kind.ABOVE}
     return Samples(
         level=np.array([0.0 if patient.level is None else np.log(patient.level.value) for patient in patients]),
-        kind=np.array([Kind.MISSING if patient.level is None else kinds[patient.level.censoring] for patient in patients]),
+        kind=np.array(
+            [Kind.MISSING if patient.level is None else kinds[patient.level.censoring] for patient in patients]
+        ),
         platform=np.array([columns[patient.platform.casefold()] for patient in patients]),
         sign=np.array([0 if patient.response is None else 2 * patient.response - 1 for patient in patients]),
         start=np.cumsum([0, *sizes])[:-1].astype(int),
@@ -145,47 +172,75 @@ def covariate_ways(definition: Definition, patient: Patient) -> tuple[FloatArray
     grades = [(steps[name[-1]], definition.share(name)) for name in ("grade_B", "grade_C", "grade_D")]
     if patient.grade is not None:
         grades = [(steps[patient.grade], 1.0)]
-    liver = _indicator(patient.liver, definition.share("liver"))
-    child = _indicator(patient.child, definition.share("child"))
+    liver = _indicator(definition.share("liver"), value=patient.liver)
+    child = _indicator(definition.share("child"), value=patient.child)
     rows = [((g, a, b), pg * pa * pb) for g, pg in grades for a, pa in liver for b, pb in child]
     return np.array([row for row, _ in rows]), np.array([weight for _, weight in rows])
 
 
-def _indicator(value: bool | None, share: float) -> list[tuple[float, float]]:
+def _indicator(share: float, *, value: bool | None) -> list[tuple[float, float]]:
     if value is None:
         return [(1.0 - share, share), (-share, 1.0 - share)]
     return [(float(value) - share, 1.0)]
 
 
-def log_likelihood(theta: Theta, samples: Samples) -> FloatArray:
-    """Return the log likelihood of levels and responses.
+class CohortLikelihood:
+    """The log likelihood of a cohort as a function of parameter draws.
 
     Parameters
     ----------
-    theta : Theta
-        n draws.
     samples : Samples
-        The cohort.
-
-    Returns
-    -------
-    array of shape (n,)
-        Levels in ln pg/mL: a density for measured, a probability for censored ones.
+        The cohort; patients without a response inform the levels only.
     """
-    censored = np.isin(samples.kind, (Kind.BELOW, Kind.ABOVE))
-    groups = [group for group in (samples.only(~censored), samples.only(censored)) if len(group.level)]
-    total = np.zeros(len(theta.alpha))
-    for rows in _chunks(len(theta.alpha), len(samples.weight), int(censored.any())):
-        part = theta.part(rows)
-        for group in groups:
-            total[rows] += log_evidence(part, group).sum(axis=1) + _log_response(part, group)
-    return total
+
+    def __init__(self, samples: Samples) -> None:
+        known = samples.only(samples.sign != 0)
+        censored = np.isin(known.kind, (Kind.BELOW, Kind.ABOVE))
+        self._samples = samples
+        groups = (known.only(~censored), known.only(censored))
+        self._groups = [_Responses.of(group) for group in groups if len(group.level)]
+        nodes = max(
+            (
+                len(group.samples.weight) * (_CENSORED_NODES if group.censored else len(_NODES))
+                for group in self._groups
+            ),
+            default=1,
+        )
+        self._step = max(1, MOST_NUMBERS // nodes)
+
+    def __call__(self, theta: Theta) -> FloatArray:
+        """Return log likelihoods of n draws, shape (n,): densities of measured, probabilities of censored levels."""
+        total = log_evidence(theta, self._samples).sum(axis=1)
+        for first in range(0, len(total), self._step):
+            rows = slice(first, first + self._step)
+            for group in self._groups:
+                total[rows] += group.log_probability(theta.part(rows))
+        return np.asarray(total)
 
 
-def _chunks(draws: int, rows: int, censored: int) -> Iterator[slice]:
-    nodes = len(_NODES) * (len(_PROBABILITY) if censored else 1)
-    step = max(1, MOST_NUMBERS // max(1, rows * nodes))
-    return (slice(first, first + step) for first in range(0, draws, step))
+@dataclass(frozen=True)
+class _Responses:
+    """Patients with a response, all of them censored or none."""
+
+    samples: Samples
+    owner: IntArray  # patient of each row of the design
+    censored: bool
+
+    @classmethod
+    def of(cls, samples: Samples) -> _Responses:
+        sizes = np.diff(np.append(samples.start, len(samples.weight)))
+        censored = bool(np.isin(samples.kind[0], (Kind.BELOW, Kind.ABOVE)))
+        return cls(samples, np.repeat(np.arange(len(samples.level)), sizes), censored)
+
+    def log_probability(self, theta: Theta) -> FloatArray:
+        """Return log p(y | w) summed over the patients, shape (draws,)."""
+        samples = self.samples
+        x, weights = _censored_nodes(theta, samples) if self.censored else _nodes(theta, samples)
+        slope = (theta.b1 / samples.spread)[:, None, None]
+        fixed = theta.alpha[:, None] + theta.gamma @ samples.design.T
+        linear = fixed[:, :, None] + (slope * (x - samples.centre))[:, self.owner]
+        probability = (expit(samples.sign[self.owner][:, None] * linear) @ weights) * samples.weight
+        return np.asarray(np.log(np.add.reduceat(probability, samples.start, axis=1) + NEVER_SEEN).sum(axis=1))
 
 
 def _level_moments(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
@@ -195,7 +250,7 @@ def _level_moments(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArr
 
 
 def log_evidence(theta: Theta, samples: Samples) -> FloatArray:
-    """Return log p(w), shape (draws, n): normal density, ``log Phi`` below or above a limit (B5, B9, B11), 0 if missing."""
+    """Return log p(w), shape (draws, n): normal density, log Phi below or above a limit (B5, B9, B11), 0 if missing."""
     mean, sd = _level_moments(theta, samples)
     scaled = (samples.level - mean) / sd
     measured = -0.5 * scaled**2 - np.log(sd) - HALF_LOG_2PI
@@ -203,40 +258,31 @@ def log_evidence(theta: Theta, samples: Samples) -> FloatArray:
     return np.asarray(np.choose(samples.kind, choices))
 
 
-def _log_response(theta: Theta, samples: Samples) -> FloatArray:
-    """log p(y | w) summed over patients, shape (draws,)."""
-    known = samples.only(samples.sign != 0)
-    if not len(known.level):
-        return np.zeros(len(theta.alpha))
-    x, weights = _nodes(theta, known)
-    owner = np.repeat(np.arange(len(known.level)), np.diff(np.append(known.start, len(known.weight))))
-    slope = (theta.b1 / known.spread)[:, None, None]
-    linear = (theta.alpha[:, None] + theta.gamma @ known.design.T)[:, :, None] + (slope * (x - known.centre))[:, owner]
-    probability = (expit(known.sign[owner][:, None] * linear) @ weights) * known.weight
-    return np.asarray(np.log(np.add.reduceat(probability, known.start, axis=1) + NEVER_SEEN).sum(axis=1))
-
-
 def _nodes(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
-    """Nodes of p(x | w), shape (draws, n, q), and their weights (q,)."""
-    mean, slope, sd = _given_level(theta)
-    if np.isin(samples.kind, (Kind.BELOW, Kind.ABOVE)).any():
-        level = _truncated(theta, samples, np.log(_PROBABILITY))
-        centre = _latent_mean(theta, samples, level, mean, slope)
-        nodes = centre[..., None] + sd[:, None, None, None] * _NODES
-        return nodes.reshape(*nodes.shape[:2], -1), np.outer(_PROBABILITY_WEIGHTS, _WEIGHTS).ravel()
+    """Nodes of p(x | w) of measured and missing levels, shape (draws, n, 15), and their weights."""
     centre, deviation = latent(theta, samples)
     return centre[..., None] + deviation[..., None] * _NODES, _WEIGHTS
 
 
-def _given_level(theta: Theta) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Prior mean of x, regression of x on w, and SD of x given w; each of shape (draws,)."""
+def _censored_nodes(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
+    """Nodes of p(x | w beyond its limit), shape (draws, n, 300), and their weights."""
+    level = _truncated(theta, samples, np.log(_PROBABILITY))
+    deviation = _given_level(theta)[1][:, None, None, None]
+    nodes = _latent_mean(theta, samples, level)[..., None] + deviation * _NODES
+    return nodes.reshape(*nodes.shape[:2], -1), np.outer(_PROBABILITY_WEIGHTS, _WEIGHTS).ravel()
+
+
+def _given_level(theta: Theta) -> tuple[FloatArray, FloatArray]:
+    """Regression of x on w, and SD of x given w; each of shape (draws,)."""
     variance = theta.s_x**2 + theta.s_u**2
-    return theta.mu_x, theta.s_x**2 / variance, theta.s_x * theta.s_u / np.sqrt(variance)
+    return theta.s_x**2 / variance, theta.s_x * theta.s_u / np.sqrt(variance)
 
 
-def _latent_mean(theta: Theta, samples: Samples, level: FloatArray, mean: FloatArray, slope: FloatArray) -> FloatArray:
-    expected = (mean[:, None] + theta.offset[:, samples.platform])[..., None]
-    return np.asarray(mean[:, None, None] + slope[:, None, None] * (level - expected))
+def _latent_mean(theta: Theta, samples: Samples, level: FloatArray) -> FloatArray:
+    """Mean of x given levels w of shape (draws, n, q)."""
+    slope = _given_level(theta)[0][:, None, None]
+    expected = theta.mu_x[:, None] + theta.offset[:, samples.platform]
+    return np.asarray(theta.mu_x[:, None, None] + slope * (level - expected[..., None]))
 
 
 def _truncated(theta: Theta, samples: Samples, log_probability: FloatArray) -> FloatArray:
@@ -253,7 +299,7 @@ def latent(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
 
     Of a censored level, x has the moments of the truncated distribution; of a missing one, those of the population.
     """
-    mean, slope, sd = _given_level(theta)
+    slope, sd = _given_level(theta)
     before, level_sd = _level_moments(theta, samples)
     scaled = (samples.level - before) / level_sd
     shift, spread = np.zeros_like(scaled), np.zeros_like(scaled)
@@ -263,22 +309,16 @@ def latent(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
         shift = np.where(samples.kind == kind, -side * ratio, shift)
         spread = np.where(samples.kind == kind, np.sqrt(np.clip(1 - end * ratio - ratio**2, 0, 1)), spread)
     shift = np.where(samples.kind == Kind.MEASURED, scaled, shift)
-    centre = mean[:, None] + slope[:, None] * level_sd * shift
+    centre = theta.mu_x[:, None] + slope[:, None] * level_sd * shift
     deviation = np.hypot(sd[:, None], slope[:, None] * level_sd * spread)
     return centre, np.where(samples.kind == Kind.MISSING, theta.s_x[:, None], deviation)
 
 
 def draw_latent(theta: Theta, samples: Samples, rng: np.random.Generator) -> FloatArray:
-    """Return one random x for each draw of a single patient, shape (draws,)."""
-    mean, slope, sd = _given_level(theta)
-    centre, deviation = latent(theta, samples)
-    noise = rng.standard_normal(len(mean))
+    """Return one random x [ln pg/mL] for each draw, of a single patient; shape (draws,)."""
+    noise = rng.standard_normal(len(theta.mu_x))
     if samples.kind[0] in (Kind.MEASURED, Kind.MISSING):
+        centre, deviation = latent(theta, samples)
         return np.asarray(centre[:, 0] + deviation[:, 0] * noise)
-    uniform = np.log(rng.random((len(mean), 1, 1)))
-    level = _truncated_at(theta, samples, uniform)
-    return np.asarray(_latent_mean(theta, samples, level, mean, slope)[:, 0, 0] + sd * noise)
-
-
-def _truncated_at(theta: Theta, samples: Samples, log_probability: FloatArray) -> FloatArray:
-    return _truncated(theta, samples, log_probability)
+    level = _truncated(theta, samples, np.log(1.0 - rng.random((len(noise), 1, 1))))
+    return np.asarray(_latent_mean(theta, samples, level)[:, 0, 0] + _given_level(theta)[1] * noise)

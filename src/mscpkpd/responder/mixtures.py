@@ -1,4 +1,4 @@
-"""Priors of the responder model: mixtures of normals on the free scale, where log densities and draws are closed form."""
+"""Priors of the responder model: mixtures of normals on the free scale, with densities and draws in closed form."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from mscpkpd.parameters import Prior
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FloatArray", "JointPrior", "NormalMixture", "parse_terms"]
+__all__ = ["FloatArray", "IntArray", "JointPrior", "NormalMixture", "parse_terms"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 TERM = re.compile(r"(?P<weight>[\d.]+)\s*\*\s*(?P<prior>.+)")
 BETWEEN_TERMS = re.compile(r"\+(?![^()]*\))")
@@ -53,7 +54,9 @@ def parse_terms(text: str, where: str = "") -> tuple[tuple[float, Prior], ...]:
     if len(parts) == 1 and terms[0] is None:
         return ((1.0, Prior.parse(text, where)),)
     if any(term is None for term in terms):
-        raise ParameterError(f"'{text}' is no mixture", where=where, expected="0.8*normal(0.4, 0.3) + 0.2*normal(0, 1.5)")
+        raise ParameterError(
+            f"'{text}' is no mixture", where=where, expected="0.8*normal(0.4, 0.3) + 0.2*normal(0, 1.5)"
+        )
     weighted = tuple((float(term["weight"]), Prior.parse(term["prior"], where)) for term in terms if term)
     total = sum(weight for weight, _ in weighted)
     if not math.isclose(total, 1.0, abs_tol=1e-9):
@@ -93,7 +96,11 @@ class NormalMixture:
         terms = parse_terms(text, where)
         kinds = {prior.family for _, prior in terms}
         if len(kinds) > 1 or not kinds <= {"normal", "lognormal"}:
-            raise ParameterError(f"prior '{text}'", where=where, expected="normal(mean, sd) or lognormal(median, cv), or a mixture of one kind")
+            raise ParameterError(
+                f"prior '{text}'",
+                where=where,
+                expected="normal(mean, sd) or lognormal(median, cv), or a mixture of one kind",
+            )
         weights, priors = zip(*terms, strict=True)
         means, sds = zip(*(prior.free_moments() for prior in priors), strict=True)
         return cls(text, weights, means, sds, priors[0].transform)
@@ -120,7 +127,9 @@ class NormalMixture:
 
     def plus(self, other: NormalMixture, factor: float) -> NormalMixture:
         """Return the distribution of z + factor * z', with z' from `other` and independent."""
-        pairs = list(itertools.product(zip(self.weights, self.means, self.sds), zip(other.weights, other.means, other.sds)))  # noqa: B905 - equal by construction
+        own = zip(self.weights, self.means, self.sds, strict=True)
+        others = zip(other.weights, other.means, other.sds, strict=True)
+        pairs = list(itertools.product(own, others))
         return NormalMixture(
             f"{self.text} + {factor:g}*({other.text})",
             tuple(a[0] * b[0] for a, b in pairs),

@@ -1,0 +1,88 @@
+"""A patient before the first infusion, and a CXCL10 level that may lie below or above a limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mscpkpd.parameters import number_text
+
+__all__ = ["GRADES", "PLAUSIBLE", "UNIT", "Level", "Patient"]
+
+UNIT = "pg/mL"
+GRADES = "ABCD"
+ADULT = 18
+# outside these no assay and no disease in the tables of the responder file lies: most likely another unit
+PLAUSIBLE = (1.0, 50_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One CXCL10 level.
+
+    Attributes
+    ----------
+    value : float
+        Level [pg/mL]; the limit of a censored one.
+    censoring : str
+        "none", "left" (below `value`) or "right" (above it).
+    """
+
+    value: float
+    censoring: str = "none"
+
+    def __str__(self) -> str:
+        return {"none": "", "left": "<", "right": ">"}[self.censoring] + number_text(self.value)
+
+    @property
+    def plausible(self) -> bool:
+        """Whether a level of this size has been seen anywhere; if not, the unit is in doubt."""
+        low, high = PLAUSIBLE
+        return self.value <= high and (self.value >= low or self.censoring == "left")
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One patient before the first infusion; None is "not known".
+
+    Attributes
+    ----------
+    id : str
+        Name of the patient in the table.
+    level : Level or None
+        CXCL10 before the first infusion.
+    platform : str
+        Assay platform.
+    grade : str or None
+        "A" to "D" (IBMTR).
+    liver : bool or None
+        Liver involved (stage 1 or more).
+    age : float or None
+        Age [years].
+    response : int or None
+        1 overall response (CR or PR) at day 28, 0 none.
+    level_24h : Level or None
+        CXCL10 24 h after the first infusion.
+    centre : str
+        Treating centre; blank if not given.
+    synthetic : bool
+        Whether the patient is invented.
+    row : int
+        Row in the file.
+    """
+
+    id: str
+    level: Level | None
+    platform: str
+    grade: str | None = None
+    liver: bool | None = None
+    age: float | None = None
+    response: int | None = None
+    level_24h: Level | None = None
+    centre: str = ""
+    synthetic: bool = False
+    row: int = field(default=0, compare=False)
+
+    @property
+    def child(self) -> bool | None:
+        """Whether the patient is below 18 years of age."""
+        return None if self.age is None else self.age < ADULT

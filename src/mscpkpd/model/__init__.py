@@ -1,0 +1,7 @@
+"""A model: states, rates, routes, outputs and parameters as frozen values, checked before anything runs."""
+
+from mscpkpd.model.checks import check
+from mscpkpd.model.description import Model
+from mscpkpd.model.rows import LEVELS, VIABLE, Derived, Output, Route, State, Variability
+
+__all__ = ["LEVELS", "VIABLE", "Derived", "Model", "Output", "Route", "State", "Variability", "check"]

@@ -1,0 +1,121 @@
+"""The rows of a model: states, routes, derived quantities, outputs and variability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mscpkpd.expressions import Expression
+from mscpkpd.noise import Noise
+
+__all__ = ["LEVELS", "VIABLE", "Derived", "Output", "Route", "State", "Variability"]
+
+# within `into` of a route: the viable fraction of the dose (E11, T1)
+VIABLE = "viable"
+# random levels: P3, P8
+LEVELS = ("subject", "occasion", "lot", "donor", "site", "study")
+
+
+@dataclass(frozen=True)
+class State:
+    """An amount that changes in time.
+
+    Attributes
+    ----------
+    name, unit, about : str
+        Name in formulas, unit, meaning.
+    start : Expression or None
+        Value at time 0 and after a reset (E32); 0 where None.
+    """
+
+    name: str
+    unit: str
+    about: str = ""
+    start: Expression | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """What one unit of dose becomes.
+
+    Attributes
+    ----------
+    name : str
+        Name of the route (T3).
+    into : tuple of (str, Expression)
+        State and the fraction of the dose that it receives. The name ``viable`` stands for the viable fraction of the
+        dose: VIAB of its row where given, else the parameter `viable`, else 1.
+    viable : str or None
+        Parameter that holds the viable fraction.
+    lag, duration, rate : Expression or None
+        Delay, modelled duration and modelled rate (E7, E8, E15).
+    about : str
+        Meaning.
+    """
+
+    name: str
+    into: tuple[tuple[str, Expression], ...]
+    viable: str | None = None
+    lag: Expression | None = None
+    duration: Expression | None = None
+    rate: Expression | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A named quantity that follows from states, parameters, time and other derived quantities."""
+
+    name: str
+    unit: str
+    expression: Expression
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What can be observed.
+
+    Attributes
+    ----------
+    name : str
+        Name in data; the name of a state only where the output is that state.
+    expression : Expression
+        Formula in states, derived quantities, parameters and time.
+    unit : str
+        Unit of predictions and data.
+    noise : Noise or None
+        Residual error; an output without it can be simulated but not fitted.
+    about, organ, method : str
+        Meaning; organ and assay of the data that it predicts.
+    """
+
+    name: str
+    expression: Expression
+    unit: str
+    noise: Noise | None = None
+    about: str = ""
+    organ: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Variability:
+    """Spread of a parameter over a random level.
+
+    Attributes
+    ----------
+    parameter : str
+        Name of the parameter.
+    level : str
+        One of `LEVELS`.
+    sd : float
+        SD on the parameter's own transformed scale (P2).
+    source, evidence : str
+        Where the number comes from, and how well it is known.
+    """
+
+    parameter: str
+    level: str
+    sd: float
+    source: str = ""
+    evidence: str = "assumed"

@@ -1,0 +1,25 @@
+"""Model files: TOML to `Model` and back, values files, regimens, and the shipped library.
+
+A model file has the keys ``format, name, title, about, time, reference, conserved, extend`` and the tables
+``[parameters] [states] [routes] [derived] [rates] [outputs] [variability]``, one row a line::
+
+    k_L = { value = 0.0289, unit = "1/h", prior = "lognormal(0.0289, 0.4)", about = "...", evidence = "read" }
+
+``extend = "other"`` starts from another model and replaces or adds rows. A values file holds only ``[parameters]``,
+each number with its source and evidence, and lays them over those of a model.
+"""
+
+from mscpkpd.modelfile.library import library_path, models, regimens, values_of
+from mscpkpd.modelfile.load import load_model
+from mscpkpd.modelfile.regimen import load_regimen
+from mscpkpd.modelfile.save import save_model
+
+__all__ = [
+    "library_path",
+    "load_model",
+    "load_regimen",
+    "models",
+    "regimens",
+    "save_model",
+    "values_of",
+]

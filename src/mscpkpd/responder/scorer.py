@@ -1,0 +1,360 @@
+"""A scorer: the draws after an update (or of the prior alone), ready to score patients; it holds no patient data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mscpkpd.cohort import Cohort, Patient
+from mscpkpd.errors import ModelError, UsageError
+from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.definition import Definition
+from mscpkpd.responder.draws import SLOPE_ON_PREDICTOR, Draws, prior_draws, prior_of
+from mscpkpd.responder.performance import calibration, decision_curve
+from mscpkpd.responder.pooling import RateUpdate, update_rate
+from mscpkpd.responder.scoring import INTERVALS, CohortFacts, Prediction, flags_of, predict
+from mscpkpd.responder.storage import Stored, read_folder, write_folder
+from mscpkpd.responder.updating import predictor_slope_prior
+
+__all__ = ["Scorer", "load_scorer"]
+
+STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed")
+PRIOR_STREAM = 71  # of the prior draws, apart from the streams of patients
+KIND = "95 % central interval"
+
+
+class _Versions(NamedTuple):
+    """Draws that a score compares."""
+
+    own: Draws
+    prior: Draws
+    untaught: Draws  # levels and offsets as the cohort taught them, coefficients from the prior
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """What the prior and a cohort say about patients like those of the cohort.
+
+    Attributes
+    ----------
+    definition : Definition
+        The responder file with its slope prior.
+    draws : Draws
+        Parameter draws.
+    updated : str
+        "none", "alpha", "slope" or "full": what the cohort updated (see `mscpkpd.responder.updating`).
+    facts : CohortFacts or None
+        Counts of the cohort; None for the prior alone.
+    method, check : str
+        How the draws were made, and its own check in words.
+    ess : float
+        Effective number of independent draws [draws]; nan for the prior alone.
+    ok : bool
+        Whether that check passed. If not, the first line of every report says so.
+    notes : tuple of str
+        What a reader must know.
+    seed : int
+        Of the update.
+    known : frozenset of str
+        Names of the patients of the cohort; in memory only, never saved.
+    """
+
+    definition: Definition
+    draws: Draws
+    updated: str = "none"
+    facts: CohortFacts | None = None
+    method: str = "prior"
+    check: str = ""
+    ess: float = math.nan
+    ok: bool = True
+    notes: tuple[str, ...] = ()
+    seed: int = 0
+    known: frozenset[str] = field(default=frozenset(), repr=False)
+
+    # ---- scores ----------------------------------------------------------------------------------------------------
+
+    def score(
+        self, patients: Cohort, *, draws: int | None = None, seed: int = 0, threshold: float | None = None
+    ) -> pd.DataFrame:
+        """Score patients.
+
+        Parameters
+        ----------
+        patients : Cohort
+            Responses, if any, are not used. Each patient is scored alone.
+        draws : int, optional
+            Number of parameter draws; all by default.
+        seed : int
+            Of the random numbers: the same seed gives the same table, whoever else is in it.
+        threshold : float, optional
+            Adds the column ``p_above``, the posterior probability that P(response) exceeds it.
+
+        Returns
+        -------
+        DataFrame
+            One row a patient:
+
+            - ``patient``; ``p_response``: posterior mean of P(response), a probability of overall response at day 28;
+            - ``lower``, ``upper`` (95 %), ``lower_80``, ``upper_80``, ``lower_50``, ``upper_50``: central intervals;
+            - ``p_prior_only``: the same mean without the cohort;
+            - ``prior_share``: var(logit p | cohort)/var(logit p | prior of alpha, b1 and gamma) for this patient, cut
+              to 0..1, with levels and platform offsets as the cohort taught them in both. 1 means that the score rests
+              on the prior alone, 0 that the cohort leaves nothing open; 1 exactly without a cohort;
+            - ``share_measurement``, ``share_intercept``, ``share_slope``, ``share_covariates``: parts of var(logit p)
+              that sum to 1: true level given the measured one, alpha, b1, and gamma with missing covariates;
+            - ``flags``: warnings, joined by "; ".
+
+            ``attrs`` holds the banner, the outcome, the notes and the kind of the intervals.
+
+        Raises
+        ------
+        UsageError
+            If `draws` or `threshold` is out of range.
+        """
+        self._check_request(draws, threshold)
+        own = self.draws if draws is None else self.draws.first(draws)
+        platforms = (self.definition.reference_platform,)
+        before = prior_draws(self.definition, platforms, len(own), np.random.default_rng([seed, PRIOR_STREAM]))
+        versions = _Versions(own, before, own.with_coefficients(before))
+        rows = [self._row(patient, versions, seed, threshold) for patient in patients.patients]
+        table = pd.DataFrame(rows)
+        table.attrs.update(
+            banner=BANNER,
+            outcome=self.definition.outcome,
+            notes=(*self.notes, *patients.notes),
+            interval=KIND,
+            seed=seed,
+        )
+        return table
+
+    def _check_request(self, draws: int | None, threshold: float | None) -> None:
+        if draws is not None and not 100 <= draws <= len(self.draws):
+            raise UsageError(
+                f"draws={draws}",
+                expected=f"100 to {len(self.draws)}, what the scorer holds",
+                hint="update(..., draws=...)",
+            )
+        if threshold is not None and not 0 < threshold < 1:
+            raise UsageError(f"threshold={threshold}", expected="a probability between 0 and 1; levels have no cut-off")
+
+    def _row(self, patient: Patient, versions: _Versions, seed: int, threshold: float | None) -> dict[str, Any]:
+        if self.facts is None:
+            after = prior = predict(self.definition, versions.own, patient, seed)
+            prior_share = 1.0
+        else:
+            after, prior, untaught = (predict(self.definition, draws, patient, seed) for draws in versions)
+            prior_share = min(1.0, after.variance / untaught.variance)
+        row: dict[str, Any] = {"patient": patient.id, "p_response": after.mean}
+        for suffix, level in INTERVALS.items():
+            row["lower" + suffix], row["upper" + suffix] = after.interval(level)
+        if threshold is not None:
+            row["p_above"] = after.above(threshold)
+        shares = {f"share_{name}": share for name, share in after.shares.items()}
+        return {
+            **row,
+            "p_prior_only": prior.mean,
+            "prior_share": prior_share,
+            **shares,
+            "flags": self._flags(patient, after, prior_share),
+        }
+
+    def _flags(self, patient: Patient, prediction: Prediction, prior_share: float) -> str:
+        found = list(flags_of(self.definition.reference_platform, self.facts, patient, prediction, prior_share))
+        if patient.id in self.known:
+            found.append("a patient of this name was in the cohort of the update")
+        return "; ".join([*([] if self.ok else ["NOT RELIABLE: the draws failed their check"]), *found])
+
+    def calibration(self, holdout: Cohort, *, seed: int = 0) -> pd.DataFrame:
+        """Compare scores with the responses of patients who were not in the update.
+
+        Parameters
+        ----------
+        holdout : Cohort
+            Patients with known responses; those without one are left out.
+        seed : int
+            Of scores and bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            See `mscpkpd.responder.performance.calibration`.
+
+        Raises
+        ------
+        CohortError
+            For fewer than 10 known responses, or one outcome only.
+        """
+        return self._judged(calibration, holdout, seed)
+
+    def decision_curve(self, holdout: Cohort, *, seed: int = 0) -> pd.DataFrame:
+        """Return the net value of acting on the score at each threshold.
+
+        Parameters
+        ----------
+        holdout : Cohort
+            As in `calibration`.
+        seed : int
+            Of scores and bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            See `mscpkpd.responder.performance.decision_curve`.
+
+        Raises
+        ------
+        CohortError
+            As `calibration`.
+        """
+        return self._judged(decision_curve, holdout, seed)
+
+    def _judged(self, judge: Any, holdout: Cohort, seed: int) -> pd.DataFrame:
+        labelled = Cohort(holdout.labelled, holdout.source)
+        scores = self.score(labelled, seed=seed)["p_response"].to_numpy() if labelled.patients else np.zeros(0)
+        responses = np.array([patient.response for patient in labelled.patients], float)
+        table: pd.DataFrame = judge(scores, responses, np.random.default_rng(seed), holdout.source)
+        again = sum(patient.id in self.known for patient in labelled.patients)
+        notes = (
+            [f"{again} of these patients were in the update: this is apparent performance, too good"] if again else []
+        )
+        table.attrs.update(banner=BANNER, outcome=self.definition.outcome, notes=(*self.notes, *notes), interval=KIND)
+        return table
+
+    # ---- what was learned ------------------------------------------------------------------------------------------
+
+    @property
+    def rate(self) -> RateUpdate | None:
+        """The cohort's response rate without and with the prior, and its prior predictive tail probability."""
+        if self.facts is None:
+            return None
+        return update_rate(self.facts.responders, self.facts.labelled, self.definition.rate_prior)
+
+    def summary(self) -> pd.DataFrame:
+        """Return the parameter table.
+
+        Returns
+        -------
+        DataFrame
+            parameter, estimate (posterior mean), lower, upper (95 % central interval), sd, unit, learned (S2:
+            1 - var(posterior)/var(prior) on the free scale; 0 for what the cohort was too small to update).
+            ``attrs`` holds the banner and the notes.
+        """
+        rows = [self._summary_row(name) for name in self.draws.names]
+        table = pd.DataFrame(rows)
+        table.attrs.update(banner=BANNER, notes=self.notes, interval=KIND, updated=self.updated)
+        return table
+
+    def _summary_row(self, name: str) -> dict[str, Any]:
+        values = self.draws.column(name)
+        on_predictor = name == SLOPE_ON_PREDICTOR
+        prior = predictor_slope_prior(self.definition) if on_predictor else prior_of(self.definition, name)
+        free = np.log(values) if prior.transform == "log" else values
+        untouched = self.updated == "none" or (self.updated == "alpha" and name.startswith(("b1", "gamma")))
+        lower, upper = np.quantile(values, [0.025, 0.975])
+        parameter = (
+            self.definition.parameter("offset" if name.startswith("offset") else name) if not on_predictor else None
+        )
+        return {
+            "parameter": name,
+            "estimate": float(values.mean()),
+            "lower": float(lower),
+            "upper": float(upper),
+            "sd": float(values.std(ddof=1)),
+            "unit": parameter.unit if parameter else "1",
+            "learned": 0.0 if untouched else 1.0 - float(free.var(ddof=1)) / prior.sd**2,
+        }
+
+    def __str__(self) -> str:
+        head = [] if self.ok else [f"NOT RELIABLE: {self.check}"]
+        source = (
+            "the prior alone"
+            if self.facts is None
+            else f"{'SYNTHETIC ' * self.facts.synthetic}cohort {self.facts.source}"
+        )
+        lines = [
+            *head,
+            BANNER,
+            "",
+            f"{self.definition.title}; {source}, slope prior '{self.definition.slope}'",
+            self.definition.outcome,
+        ]
+        lines += [*(f"note: {note}" for note in self.notes)]
+        if self.rate is not None:
+            lines += [str(self.rate), f"draws: {self.method}, {self.check}"]
+        table = self.summary().to_string(index=False, float_format="{:.3g}".format)
+        return "\n".join([*lines, "", table, f"({KIND}; learned = share of the prior variance removed)"])
+
+    # ---- files -----------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write a folder: a readable ``scorer.toml``, the responder file with its trials, the draws; no patient data.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder; an earlier scorer there is replaced.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        UsageError
+            If something else stands there.
+        """
+        values = {name: getattr(self, name) for name in STORED}
+        cohort = {} if self.facts is None else self.facts._asdict()
+        table = self.summary().to_string(index=False, float_format="{:.4g}".format)
+        return write_folder(path, Stored(self.definition, self.draws, values, cohort), table)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scorer:
+        """Read a folder written by `save`.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
+        Raises
+        ------
+        ModelError
+            If it is no such folder, or a file in it is damaged.
+        """
+        return load_scorer(path)
+
+
+def load_scorer(path: str | Path) -> Scorer:
+    """Read a scorer written by `Scorer.save`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Returns
+    -------
+    Scorer
+        It scores as before; the names of the cohort's patients are not known to it.
+
+    Raises
+    ------
+    ModelError
+        If it is no such folder, or a file in it is damaged.
+
+    Notes
+    -----
+    Only text, numbers and names are read: nothing in the folder is executed.
+    """
+    stored = read_folder(path)
+    try:
+        facts = CohortFacts(**stored.cohort) if stored.cohort else None
+        return Scorer(stored.definition, stored.draws, facts=facts, **{name: stored.plain[name] for name in STORED})
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"damaged ({error})", where=str(path), hint="save the scorer again") from error
