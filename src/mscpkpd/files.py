@@ -36,6 +36,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     final = Path(path)
     if not final.parent.is_dir():
         raise UsageError(f"folder {final.parent} does not exist", where=str(final), hint=f"mkdir -p {final.parent}")
+    if final.is_dir():
+        raise UsageError("is a folder", where=str(final), expected="the name of a file")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{final.stem}-", suffix=final.suffix, dir=final.parent)
     except OSError as error:
@@ -71,11 +73,14 @@ def whole_folder(path: str | Path, mark: str) -> Iterator[Path]:
     UsageError
         If the final name is taken by something that no run made.
     """
-    final = Path(path)
+    final = Path(path).absolute()
     if final.exists() and not _replaceable(final, mark):
         raise UsageError(f"{final} exists and is no earlier run", hint="another --out, or remove it")
-    final.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    except OSError as error:
+        raise UsageError(f"cannot write here: {error.strerror}", where=str(final), hint="another folder") from error
     try:
         yield part
         part.chmod(0o755)

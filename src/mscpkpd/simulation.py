@@ -88,7 +88,8 @@ def simulate(
     xarray.Dataset
         Dimensions (schedule, subject, draw, time), one variable per output and state with its unit in
         ``attrs["units"]``; `time` in the model's unit. ``failed`` marks solves that could not be carried out
-        (their values are NaN); ``attrs["failures"]`` counts them.
+        (their values are NaN); ``attrs["failures"]`` counts them. With a fit, ``attrs["prior_only"]`` of a variable
+        names the parameters behind it that the data could not inform.
 
     Raises
     ------
@@ -131,7 +132,19 @@ def simulate(
                 done += 1
                 if progress:
                     progress(done, total)
-    return _dataset(model, wanted, named, grid, out, failed, population.origin, seed)
+    sims = _dataset(model, wanted, named, grid, out, failed, population.origin, seed)
+    for name in wanted:
+        sims[name].attrs["prior_only"] = ", ".join(_prior_only(model, name, routes, draws))
+    return sims
+
+
+def _prior_only(model: Model, output: str, routes: tuple[str, ...], draws: Fit | int | None) -> tuple[str, ...]:
+    """Parameters behind an output that were drawn from their prior because the fit could not learn them."""
+    if not isinstance(draws, Fit):
+        return ()
+    return tuple(
+        name for name in build_system(model, (output,), routes).parameters if name in draws.posterior.prior_only
+    )
 
 
 def _one(

@@ -14,6 +14,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from mscpkpd.errors import ParameterError
+from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.op import PredictionOp
 from mscpkpd.noise import Noise
 from mscpkpd.parameters import Prior
@@ -21,16 +22,20 @@ from mscpkpd.problem import Problem
 
 __all__ = ["build_pymc"]
 
+FRAME = "frame"
 TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
 
 
-def build_pymc(problem: Problem) -> pm.Model:
+def build_pymc(problem: Problem, frame: Frame | None = None) -> pm.Model:
     """Translate a problem.
 
     Parameters
     ----------
     problem : Problem
         Bound model and study.
+    frame : Frame, optional
+        Coordinates for a sampler: then the random variable is ``frame`` of shape (n_free,), and the parameters are
+        deterministics of it. The posterior is the same.
 
     Returns
     -------
@@ -44,7 +49,11 @@ def build_pymc(problem: Problem) -> pm.Model:
         For a prior that has no PyMC form.
     """
     with pm.Model(coords={"row": np.arange(len(problem.rows))}) as model:
-        free = {parameter.name: _variable(parameter.name, parameter.prior) for parameter in problem.free}
+        free = (
+            {parameter.name: _variable(parameter.name, parameter.prior) for parameter in problem.free}
+            if frame is None
+            else _framed(problem, frame)
+        )
         theta = pt.stack([free[name] for name in problem.names])
         prediction = PredictionOp(problem)(theta)[0]
         values: dict[str, Any] = {**problem.model.values, **free}
@@ -53,20 +62,48 @@ def build_pymc(problem: Problem) -> pm.Model:
     return model
 
 
+def _framed(problem: Problem, frame: Frame) -> dict[str, Any]:
+    """The same parameters as functions of the coordinates of a frame, with their priors as a density of these."""
+    x = pm.Flat(FRAME, shape=len(problem.free), initval=np.zeros(len(problem.free)))
+    z = pt.constant(frame.center) + pt.dot(pt.constant(frame.axes), x)
+    free, density = {}, []
+    for k, parameter in enumerate(problem.free):
+        value, log_slope = _from_free(parameter.prior, z[k])
+        free[parameter.name] = pm.Deterministic(parameter.name, value)
+        family, arguments = _distribution(parameter.name, parameter.prior)
+        density.append(pm.logp(family.dist(*arguments), value) + log_slope)
+    pm.Potential("prior", pt.sum(pt.stack(density)))
+    return free
+
+
+def _from_free(prior: Prior, z: Any) -> tuple[Any, Any]:
+    """Value on the natural scale, and log |dx/dz|."""
+    match prior.transform:
+        case "log":
+            return pt.exp(z), z
+        case "logit":
+            return pt.sigmoid(z), -pt.softplus(z) - pt.softplus(-z)
+    return z, pt.zeros_like(z)
+
+
 def _variable(name: str, prior: Prior) -> Any:
+    """Random variable of a prior; PyMC gives the logit-normal no transform, and a sampler would walk out of (0, 1)."""
+    family, arguments = _distribution(name, prior)
+    if family is pm.LogitNormal:
+        return family(name, *arguments, default_transform=pm.distributions.transforms.logodds)
+    return family(name, *arguments)
+
+
+def _distribution(name: str, prior: Prior) -> tuple[Any, tuple[float, ...]]:
+    """PyMC's distribution of a prior and its arguments."""
     match prior.family, prior.args:
         case "lognormal", (median, cv):
-            return pm.LogNormal(name, np.log(median), np.sqrt(np.log1p(cv**2)))
+            return pm.LogNormal, (np.log(median), np.sqrt(np.log1p(cv**2)))
         case "logitnormal", (median, cv):
-            # PyMC gives this distribution no transform of its own, and a sampler would walk out of (0, 1)
-            logodds = pm.distributions.transforms.logodds
-            return pm.LogitNormal(name, np.log(median / (1 - median)), cv / (1 - median), default_transform=logodds)
-        case "normal", (mean, sd):
-            return pm.Normal(name, mean, sd)
-        case "halfnormal", (scale,):
-            return pm.HalfNormal(name, scale)
-        case "beta", (a, b):
-            return pm.Beta(name, a, b)
+            return pm.LogitNormal, (np.log(median / (1 - median)), cv / (1 - median))
+        case "normal" | "halfnormal" | "beta", arguments:
+            families = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "beta": pm.Beta}
+            return families[prior.family], tuple(arguments)
     raise ParameterError(f"prior {prior} of '{name}' cannot be sampled", expected="a continuous prior")
 
 

@@ -6,7 +6,6 @@ a fork, so that scripts and notebooks need no guard. It speaks JSON lines on sta
 
 from __future__ import annotations
 
-import inspect
 import json
 import pickle
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mscpkpd.fitting.draws import arrays_of
+from mscpkpd.fitting.frame import Frame
 from mscpkpd.problem import Problem
 
 __all__ = ["Job", "compile_problem", "run_chain"]
@@ -35,6 +35,8 @@ class Job:
     Attributes
     ----------
     problem : Problem
+    frame : Frame
+        Coordinates in which the posterior is about standard normal.
     draws, tune : int
     target_accept : float
     chains : tuple of (int, int)
@@ -44,6 +46,7 @@ class Job:
     """
 
     problem: Problem
+    frame: Frame
     draws: int
     tune: int
     target_accept: float
@@ -51,8 +54,8 @@ class Job:
     folder: str
 
 
-def compile_problem(problem: Problem, passed: Callable[[], None]) -> Any:
-    """Compile the PyMC model of a problem for the sampler; `passed` is called at each draw."""
+def compile_problem(problem: Problem, frame: Frame, passed: Callable[[], None]) -> Any:
+    """Compile the PyMC model of a problem in a frame for the sampler; `passed` is called at each draw."""
     import nutpie  # noqa: PLC0415
     import pymc  # noqa: PLC0415
 
@@ -61,11 +64,10 @@ def compile_problem(problem: Problem, passed: Callable[[], None]) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba announces that it calls back into Python for the prediction
-        model = build_pymc(problem)
+        model = build_pymc(problem, frame)
         with model:
             pymc.Deterministic(TOLL, TollOp(passed)(model[problem.names[0]]))
-        start = {model[parameter.name]: parameter.start for parameter in problem.free}
-        return nutpie.compile_pymc_model(model, backend="numba", initial_points=start)
+        return nutpie.compile_pymc_model(model, backend="numba")
 
 
 def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -79,19 +81,9 @@ def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray]
 
     trace = nutpie.sample(
         compiled, draws=job.draws, tune=job.tune, chains=1, cores=1, seed=seed, progress_bar=False,
-        target_accept=job.target_accept, save_warmup=False, **_low_rank(nutpie.sample),
+        target_accept=job.target_accept, save_warmup=False,
     )  # fmt: skip
     return arrays_of(trace, job.problem.names)
-
-
-def _low_rank(sample: Callable[..., Any]) -> dict[str, Any]:
-    """Ask for a mass matrix that follows correlations, as the installed nutpie wants to be asked.
-
-    Few data leave strong correlations; following them halves the leapfrog steps, each of which is a solve.
-    """
-    if "adaptation" in inspect.signature(sample).parameters:
-        return {"adaptation": "low_rank"}
-    return {"low_rank_modified_mass_matrix": True}
 
 
 class _Meter:
@@ -112,7 +104,7 @@ def main(path: str) -> int:
     """Run the job in the file at `path`; one JSON line per report."""
     job: Job = pickle.loads(Path(path).read_bytes())  # noqa: S301 (written by our own parent process)
     meter = _Meter()
-    compiled = compile_problem(job.problem, meter)
+    compiled = compile_problem(job.problem, job.frame, meter)
     for number, seed in job.chains:
         meter.chain, meter.drawn = number, 0
         result = run_chain(compiled, job, seed)

@@ -17,6 +17,7 @@ import numpy as np
 
 from mscpkpd.errors import FitError
 from mscpkpd.fitting.chain import Job
+from mscpkpd.fitting.frame import find_frame
 from mscpkpd.problem import Problem
 
 __all__ = ["Progress", "sample_chains"]
@@ -65,9 +66,10 @@ def sample_chains(
     """
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(chains)]
     workers = max(1, min(cores or os.cpu_count() or 1, chains))
+    frame = find_frame(problem)
     with tempfile.TemporaryDirectory(prefix="mscpkpd-") as folder:
         jobs = [
-            Job(problem, draws, tune, target_accept, tuple((k, seeds[k]) for k in range(w, chains, workers)), folder)
+            Job(problem, frame, draws, tune, target_accept, tuple((k, seeds[k]) for k in range(w, chains, workers)), folder)
             for w in range(workers)
         ]
         _run(jobs, Path(folder), chains * (draws + tune), progress)

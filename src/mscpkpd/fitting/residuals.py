@@ -1,0 +1,182 @@
+"""Weighted residuals of a problem and their exact Jacobian, on the transformed scale of the parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import log_ndtr
+from scipy.stats import norm
+
+from mscpkpd.problem import Problem
+
+__all__ = ["Residuals"]
+
+BOX = 1e-6  # bounds of a search: prior quantiles
+# Noise kinds whose scale is a plain factor of the residuals, and which argument it is.
+SCALES = {"additive": 0, "proportional": 0, "lognormal": 0, "power": 0, "student": 1}
+
+
+class Residuals:
+    """Weighted residuals of the rows and their Jacobian, as functions of the transformed parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+    names : tuple of str
+        Parameters that vary; noise parameters among them are left out and follow from the residuals.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Parameters that vary, noise aside.
+    index : array of int
+        Their positions among the free parameters of the problem.
+    start : array of shape (n_names,)
+        Start values, transformed scale.
+    box : list of (float, float)
+        Bounds, transformed scale: prior quantiles.
+    scales : tuple of str
+        Noise parameters that are plain factors of residuals.
+    """
+
+    def __init__(self, problem: Problem, names: tuple[str, ...]) -> None:
+        self.problem = problem
+        self._scaled = _noise_scales(problem)
+        self.scales = tuple(self._scaled)
+        self.names = tuple(name for name in names if name not in self._scaled)
+        self.index = np.array([problem.names.index(name) for name in self.names], dtype=int)
+        self.priors = [problem.free[i].prior for i in self.index]
+        starts = [problem.free[i].start for i in self.index]
+        self.start = np.array([float(p.to_free(s)) for p, s in zip(self.priors, starts, strict=True)])
+        self.box = [tuple(sorted(float(p.to_free(p.quantile(q))) for q in (BOX, 1 - BOX))) for p in self.priors]
+        self.theta = problem.start
+        self.values: dict[str, float] = problem.values(problem.start)
+        self.weights: np.ndarray | None = None
+        self._cache: tuple[bytes, np.ndarray, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.problem.rows)
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        return self._evaluate(z)[0]
+
+    def jacobian(self, z: np.ndarray) -> np.ndarray:
+        """Derivatives of the residuals, shape (n_rows, n_names)."""
+        return self._evaluate(z)[1]
+
+    def natural(self, z: np.ndarray) -> np.ndarray:
+        """All free parameters on their natural scale."""
+        theta = self.theta.copy()
+        theta[self.index] = [float(p.from_free(x)) for p, x in zip(self.priors, z, strict=True)]
+        return theta
+
+    def freeze(self, z: np.ndarray) -> None:
+        """Fix the weights of rows on the natural scale at the present prediction."""
+        self._cache = None
+        self.weights = self._spread(self.problem.predict(self.natural(z)).value)
+
+    def noise_rows(self) -> dict[str, int]:
+        """How many rows inform each noise scale."""
+        return {name: int(np.sum(self._informing(name))) for name in self.scales}
+
+    def rescale(self, z: np.ndarray) -> None:
+        """Set each noise scale to what its residuals show, and the weights with it."""
+        residuals = self(z)
+        share = 1.0 - len(self.names) / len(self)
+        for name in self.scales:
+            mine = self._informing(name)
+            if np.any(mine) and share > 0:
+                self.values[name] *= float(np.sqrt(np.mean(residuals[mine] ** 2) / share))
+        self.theta = np.array([self.values[name] for name in self.problem.names])
+        self.freeze(z)
+
+    def _informing(self, name: str) -> np.ndarray:
+        rows = self.problem.rows
+        outputs = [k for k, output in enumerate(rows.outputs) if name in _arguments(self.problem, output)]
+        return np.isin(rows.output, outputs) & (rows.kind == "value")
+
+    def _spread(self, f: np.ndarray) -> np.ndarray:
+        rows, spread = self.problem.rows, np.ones(len(self))
+        for k, name in enumerate(rows.outputs):
+            mine = rows.output == k
+            noise = self.problem.model.output(name).noise
+            if noise is not None:
+                spread[mine] = noise.sd(f[mine], self.values)
+        many = np.isin(rows.kind, ("mean", "logmean"))
+        own = np.where(np.isfinite(rows.sd), rows.sd, spread)
+        return np.asarray(np.where(many, own / np.sqrt(np.where(many, rows.count, 1.0)), spread))
+
+    def _evaluate(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        key = np.asarray(z).tobytes()
+        if self._cache is not None and self._cache[0] == key:
+            return self._cache[1], self._cache[2]
+        prediction = self.problem.predict(self.natural(z), jacobian=True)
+        assert prediction.jacobian is not None
+        dx_dz = np.array([float(p.dx_dz(x)) for p, x in zip(self.priors, z, strict=True)])
+        slope = prediction.jacobian[:, self.index] * dx_dz
+        residual, derivative = self._weighted(prediction.value)
+        self._cache = (key, residual, derivative[:, None] * slope)
+        return self._cache[1], self._cache[2]
+
+    def _weighted(self, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals and their derivative by the prediction."""
+        rows = self.problem.rows
+        spread = self._spread(f) if self.weights is None else self.weights
+        log = self._on_log_scale()
+        safe = np.maximum(f, 1e-30)
+        center, d_center = np.where(log, np.log(safe), f), np.where(log, 1.0 / safe, 1.0)
+        value, lower, upper = (np.where(log & (rows.kind != "logmean"), _log(x), x) for x in (rows.value, rows.lower, rows.upper))
+        residual, slope = (center - value) / spread, 1.0 / spread
+        for kind, limits in (("left", upper), ("right", lower)):
+            mine = rows.kind == kind
+            sign = 1.0 if kind == "left" else -1.0
+            residual[mine], slope[mine] = _tail(sign * (limits - center)[mine] / spread[mine], -sign / spread[mine])
+        mine = rows.kind == "interval"
+        residual[mine], slope[mine] = _between(*((x - center)[mine] / spread[mine] for x in (lower, upper)), spread[mine])
+        return residual, slope * d_center
+
+    def _on_log_scale(self) -> np.ndarray:
+        rows, log = self.problem.rows, np.zeros(len(self), dtype=bool)
+        for k, name in enumerate(rows.outputs):
+            noise = self.problem.model.output(name).noise
+            log[rows.output == k] = noise is not None and noise.is_log
+        own_scale = (rows.kind == "mean") & np.isfinite(rows.sd)  # a mean with its sd stays on its own scale
+        return (log & ~own_scale) | (rows.kind == "logmean")
+
+
+def _noise_scales(problem: Problem) -> dict[str, int]:
+    """Noise parameters that are plain factors of the residuals of one output, with that output's position."""
+    found: dict[str, int] = {}
+    for k, name in enumerate(problem.rows.outputs):
+        noise = problem.model.output(name).noise
+        if noise is not None and noise.kind in SCALES:
+            argument = noise.args[SCALES[noise.kind]]
+            if isinstance(argument, str) and argument in problem.names:
+                found.setdefault(argument, k)
+    return found
+
+
+def _arguments(problem: Problem, output: str) -> tuple[str | float, ...]:
+    noise = problem.model.output(output).noise
+    return noise.args if noise is not None else ()
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(x, 1e-30))
+
+
+def _tail(u: np.ndarray, du: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residual whose square is -2 log Phi(u), and its derivative."""
+    log_p = log_ndtr(u)
+    residual = np.sqrt(np.maximum(-2.0 * log_p, 1e-300))
+    hazard = np.exp(norm.logpdf(u) - log_p)
+    return residual, -hazard * du / np.maximum(residual, 1e-150)
+
+
+def _between(a: np.ndarray, b: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residual whose square is -2 log(Phi(b) - Phi(a)), and its derivative by the centre."""
+    mirrored = a > 0
+    low, high = np.where(mirrored, -b, a), np.where(mirrored, -a, b)
+    log_p = log_ndtr(high) + np.log1p(-np.exp(log_ndtr(low) - log_ndtr(high)))
+    residual = np.sqrt(np.maximum(-2.0 * log_p, 1e-300))
+    density = np.exp(norm.logpdf(a) - log_p) - np.exp(norm.logpdf(b) - log_p)
+    return residual, -density / spread / np.maximum(residual, 1e-150)
