@@ -11,7 +11,40 @@ from pathlib import Path
 
 from mscpkpd.errors import UsageError
 
-__all__ = ["whole_file", "whole_folder"]
+__all__ = ["check_place", "whole_file", "whole_folder"]
+
+
+def check_place(path: str | Path, mark: str = "") -> None:
+    """Say before long work whether its result can be written; nothing is written here.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final name.
+    mark : str
+        For a folder, the name of the file that every such folder holds; blank for a file.
+
+    Raises
+    ------
+    UsageError
+        If the name is taken by something else, or the place cannot be written to.
+    """
+    final = Path(path).absolute()
+    if mark and final.exists() and not _replaceable(final, mark):
+        raise UsageError(f"{final} exists and is no earlier run", hint="another --out, or remove it")
+    if not mark:
+        _check_file_place(final)
+    above = next(folder for folder in final.parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        why = "no permission" if above.is_dir() else f"{above} is a file"
+        raise UsageError(f"cannot write here: {why}", where=str(path), hint="another folder")
+
+
+def _check_file_place(final: Path) -> None:
+    if final.is_dir():
+        raise UsageError("is a folder", where=str(final), expected="the name of a file")
+    if not final.parent.is_dir():
+        raise UsageError(f"folder {final.parent} does not exist", where=str(final), hint=f"mkdir -p {final.parent}")
 
 
 @contextmanager
@@ -34,10 +67,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         If the folder does not exist or cannot be written to.
     """
     final = Path(path)
-    if not final.parent.is_dir():
-        raise UsageError(f"folder {final.parent} does not exist", where=str(final), hint=f"mkdir -p {final.parent}")
-    if final.is_dir():
-        raise UsageError("is a folder", where=str(final), expected="the name of a file")
+    _check_file_place(final)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{final.stem}-", suffix=final.suffix, dir=final.parent)
     except OSError as error:

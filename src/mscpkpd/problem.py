@@ -7,7 +7,7 @@ whose prior was read from a study that is being fitted takes its wide prior inst
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -91,6 +91,10 @@ class Problem:
     fixed: tuple[str, ...]
     uninformed: tuple[str, ...]
     tolerance: float = DEFAULT_TOLERANCE
+
+    def __getstate__(self) -> dict[str, object]:
+        """Compiled functions do not travel between processes; they are made again where they are needed."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -139,12 +139,11 @@ def simulate(
 
 
 def _prior_only(model: Model, output: str, routes: tuple[str, ...], draws: Fit | int | None) -> tuple[str, ...]:
-    """Parameters behind an output that were drawn from their prior because the fit could not learn them."""
+    """Parameters behind an output that the data of a fit could not inform."""
     if not isinstance(draws, Fit):
         return ()
-    return tuple(
-        name for name in build_system(model, (output,), routes).parameters if name in draws.posterior.prior_only
-    )
+    behind = build_system(model, (output,), routes).parameters
+    return tuple(name for name in behind if name in draws.uninformed)
 
 
 def _one(

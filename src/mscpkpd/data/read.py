@@ -13,7 +13,7 @@ from mscpkpd.data.findings import Findings
 from mscpkpd.data.layout import check_tidy, refuse_events, tidy_of_wide
 from mscpkpd.data.rows import is_observation, record_of
 from mscpkpd.data.study import Study
-from mscpkpd.data.subjects import subjects_of
+from mscpkpd.data.subjects import regimens_of, subjects_of
 from mscpkpd.data.tables import Table, read_table, sheet_names, table_of_frame
 from mscpkpd.errors import UsageError
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mscpkpd.data.record import Record
+    from mscpkpd.dosing import Regimen
 
-__all__ = ["read_study", "study_from_frame"]
+__all__ = ["read_doses", "read_study", "study_from_frame"]
 
 Layout = Literal["tidy", "wide"]
 DOSES = "doses"
@@ -124,6 +125,35 @@ def study_from_frame(
     """
     found, notes = _dose_table(None, None, doses)
     return _study(table_of_frame(frame), found, notes, name, layout, decimal, unit, time_unit)
+
+
+def read_doses(path: str | Path, *, decimal: str = ".", time_unit: str | None = None) -> dict[str, Regimen]:
+    """Read a table of doses without its study, to check it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Columns as in the second table of `read_study`.
+    decimal : "." or ","
+        Decimal sign.
+    time_unit : str or None
+        Unit of the times where neither a column nor the header states one.
+
+    Returns
+    -------
+    dict of str to Regimen
+        By subject, in order of the file.
+
+    Raises
+    ------
+    DataError
+        With everything that is wrong, by row and column.
+    """
+    table = read_table(path, _doses_sheet(Path(path)))
+    reading = Reading(table, Findings(table.source), decimal, {"time": time_unit} if time_unit else {})
+    regimens = regimens_of(reading)
+    reading.findings.stop()
+    return regimens
 
 
 def _dose_table(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mscpkpd.data.cells import Reading
     from mscpkpd.data.tables import Row
 
-__all__ = ["DOSE_COLUMNS", "subjects_of"]
+__all__ = ["DOSE_COLUMNS", "regimens_of", "subjects_of"]
 
 # what makes a dose in the rows of a study; rows that repeat all of it speak of the same dose
 DOSE_COLUMNS = (
@@ -121,6 +121,16 @@ def _second_table(reading: Reading, doses: Reading, rows: Mapping[str, Sequence[
         problem = f"doses stand both here and in {doses.table.source}"
         reading.findings.add(problem, column="dose", hint="delete one of them")
         return {}
+    regimens = regimens_of(doses)
+    for name, own in rows.items() if regimens or not doses.findings else ():
+        if name not in regimens:
+            problem = f"subject '{name}' has no dose in {doses.table.source}"
+            reading.note(own[0], "subject", problem, hint=UNTREATED_HINT)
+    return regimens
+
+
+def regimens_of(doses: Reading) -> dict[str, Regimen]:
+    """Return the doses of each subject in a table with a row for each dose; problems are noted in its findings."""
     for column in ("subject", "time", "dose"):
         if column not in doses.table.columns:
             hint = f"columns of {doses.table.source}: {', '.join(doses.table.columns[:20])}"
@@ -134,10 +144,6 @@ def _second_table(reading: Reading, doses: Reading, rows: Mapping[str, Sequence[
             continue
         regimen = _regimen(doses, row, "time", row.text("lot"))
         regimens[name] = regimens[name] + regimen if name in regimens else regimen
-    for name, own in rows.items():
-        if name not in regimens:
-            problem = f"subject '{name}' has no dose in {doses.table.source}"
-            reading.note(own[0], "subject", problem, hint=UNTREATED_HINT)
     return regimens
 
 

@@ -74,7 +74,7 @@ def solve(
         Doses, in hours.
     times : array of shape (n_times,)
         When states are wanted, in the model's time unit, in any order, repeats allowed. A time that coincides with
-        a dose is after it (E4).
+        a dose is after it (E4); before time 0 states have their start values.
     values : array of shape (n_parameters,)
         In the order of `system.parameters`.
     free : tuple of int
@@ -141,8 +141,11 @@ class _Walk:
         n = len(self.system.states)
         states, slopes = np.empty((n, len(times))), np.empty((n, len(times), len(self.free)))
         pending = list(self.changes)
-        now = min([0.0, *times[:1], *(change.time for change in pending[:1])])
-        done = 0
+        while pending and pending[0].time < 0:  # a switch of long ago: no dose lies before time 0
+            self._turn_on(pending.pop(0))
+        now, done = 0.0, int(np.searchsorted(times, 0.0))
+        # start values are those at time 0 and before, so that a pre-dose row of one subject moves no other (L10)
+        states[:, :done], slopes[:, :done] = self.state[:, None], self.slope[:, None]
         while done < len(times):
             while pending and pending[0].time <= now:
                 self._apply(pending.pop(0))
@@ -172,9 +175,7 @@ class _Walk:
             raise SolveError(f"a state is not finite between {now:g} and {times[-1]:g}")
         if interval.sensitivities is None:
             return interval, np.zeros((n, len(times), 0))
-        seeds = np.concatenate(
-            [np.eye(n_free), self.slope[list(program.starts)], self.d_rate[list(program.rates)]]
-        )
+        seeds = np.concatenate([np.eye(n_free), self.slope[list(program.starts)], self.d_rate[list(program.rates)]])
         return interval, np.einsum("int,if->ntf", interval.sensitivities, seeds)
 
     def _program(self) -> Program:
@@ -196,11 +197,14 @@ class _Walk:
         self.slope = self.slope + change.d_jump
         self.rate = _without_residue(self.rate + change.rate, self.rate)
         self.d_rate = self.d_rate + change.d_rate
+        self._turn_on(change)
+        if before is not None:
+            self.slope = self.slope + np.outer(before - self._rhs(change.time), change.d_time)
+
+    def _turn_on(self, change: Change) -> None:
         if change.switch >= 0:
             self.switches = self.switches.copy()
             self.switches[change.switch] = 1.0
-        if before is not None:
-            self.slope = self.slope + np.outer(before - self._rhs(change.time), change.d_time)
 
     def _rhs(self, time: float) -> np.ndarray:
         value = self.system.rhs_function.value(*self.state, *self.values, *self.switches, time)
@@ -220,8 +224,7 @@ def _scale(system: System, regimen: Regimen, weight: float | None, hours: float,
     start = system.start_function.value(*values)
     moved = sum((np.abs(change.jump) for change in changes), np.abs(start)) if len(start) else start
     scale = _power_of_ten(moved)
-    begin = min([0.0, until, *(change.time for change in changes[:1])])
-    times = begin + (until - begin) * np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 60)])
+    times = max(until, 0.0) * np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 60)])
     for _ in range(2):  # the second pass starts from the right orders of magnitude
         try:
             states, _ = _Walk(system, values, none, changes, 1e-5, scale).through(np.unique(times))

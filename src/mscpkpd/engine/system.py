@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import sympy
 
+from mscpkpd.errors import ModelError
 from mscpkpd.expressions import Expression, Hill, to_sympy
 from mscpkpd.model import Model
 
@@ -34,15 +35,26 @@ class Switch:
 
 @dataclass(frozen=True)
 class RouteForm:
-    """What one unit of a dose becomes: amounts per state, and lag, duration, rate where the model has them."""
+    """What one unit of a dose becomes: amounts per state, and lag, duration, rate where the model has them.
+
+    `whole` is the bioavailability F of E13: what all states of the model together receive of viable cells.
+    """
 
     name: str
     states: tuple[str, ...]
     into: tuple[sympy.Expr, ...]
+    whole: sympy.Expr
     viable: sympy.Expr
     lag: sympy.Expr
     duration: sympy.Expr | None
     rate: sympy.Expr | None
+
+    @property
+    def timing(self) -> tuple[sympy.Expr, ...]:
+        """The modelled duration alone, or the modelled rate and F, or nothing."""
+        if self.duration is not None:
+            return (self.duration,)
+        return () if self.rate is None else (self.rate, self.whole)
 
     def onto(self, states: tuple[str, ...]) -> RouteForm:
         """The same route with the amounts of `states` alone."""
@@ -151,12 +163,9 @@ class System:
 
     @cached_property
     def route_functions(self) -> Mapping[str, Numeric]:
-        """Per route: amounts per state, then lag, duration and rate where given; of parameters and `viable`."""
-        functions = {}
-        for name, form in self.routes.items():
-            extra = [e for e in (form.duration, form.rate) if e is not None]
-            functions[name] = Numeric((*form.into, form.lag, *extra), (*self.parameter_symbols, VIABLE))
-        return functions
+        """Per route: amounts per state, then lag, then duration or rate and F; of parameters and `viable`."""
+        arguments = (*self.parameter_symbols, VIABLE)
+        return {name: Numeric((*form.into, form.lag, *form.timing), arguments) for name, form in self.routes.items()}
 
     @cached_property
     def viable_functions(self) -> Mapping[str, Numeric]:
@@ -198,8 +207,7 @@ def build_system(model: Model, outputs: tuple[str, ...], routes: tuple[str, ...]
     everything = [*observed, *rhs, *start, *(s.time for s in switches.values())]
     for form in kept.values():
         into_uses_viable = any(VIABLE in e.free_symbols for e in form.into)
-        parts = [*form.into, form.lag, form.duration, form.rate, form.viable if into_uses_viable else None]
-        everything += [part for part in parts if part is not None]
+        everything += [*form.into, form.lag, *form.timing, *([form.viable] if into_uses_viable else [])]
     for expression in everything:
         used |= {str(symbol) for symbol in expression.free_symbols}
     parameters = tuple(name for name in model.parameter_names if name in used)
@@ -236,13 +244,15 @@ def _route_form(model: Model, name: str, text: _Substitution) -> RouteForm:
     zero, one = sympy.Integer(0), sympy.Integer(1)
     if name not in {route.name for route in model.routes}:
         target = model.state(name).name  # E12: a dose straight into a state has F = 1 and no lag
-        return RouteForm(name, model.state_names, tuple(one if s == target else zero for s in model.state_names), one, zero, None, None)
+        shares = tuple(one if s == target else zero for s in model.state_names)
+        return RouteForm(name, model.state_names, shares, one, one, zero, None, None)
     route = model.route(name)
     into = dict(route.into)
     shares = tuple(text.of(into[s]) if s in into else zero for s in model.state_names)
+    whole = sympy.Add(*shares).subs(VIABLE, 1)
     viable = _symbol(route.viable) if route.viable else one
     lag, duration, rate = (text.of(e) if e is not None else None for e in (route.lag, route.duration, route.rate))
-    return RouteForm(name, model.state_names, shares, viable, zero if lag is None else lag, duration, rate)
+    return RouteForm(name, model.state_names, shares, whole, viable, zero if lag is None else lag, duration, rate)
 
 
 def _always_empty(
@@ -285,16 +295,24 @@ def _switched(expression: sympy.Expr, switches: dict[sympy.Expr, Switch], states
 def _indicator(condition: Any, switches: dict[sympy.Expr, Switch], states: tuple[str, ...]) -> sympy.Expr:
     if condition in (sympy.true, sympy.false):
         return sympy.Integer(1 if condition is sympy.true else 0)
-    larger = condition.gts - condition.lts if hasattr(condition, "gts") else condition.lhs - condition.rhs
+    larger = condition.gts - condition.lts
     slope = sympy.diff(larger, TIME)
     depends_on_state = {str(s) for s in larger.free_symbols} & set(states)
-    if depends_on_state or not slope.is_number or slope == 0:
-        return sympy.Heaviside(larger, 1)
+    if slope.has(TIME) and not depends_on_state:
+        problem = f"where({condition}, ...) switches at a time that the engine cannot find"
+        raise ModelError(problem, expected="a condition linear in t", hint="where(t < T, ...)")
+    if depends_on_state or slope == 0:
+        return _step(larger) if condition.rel_op in (">=", "<=") else 1 - _step(-larger)
     time = sympy.simplify(-larger.subs(TIME, 0) / slope)
     if time not in switches:
         switches[time] = Switch(sympy.Symbol(f"switch_{len(switches)}", real=True), time)
-    symbol = switches[time].symbol
-    return symbol if slope > 0 else 1 - symbol
+    symbol, rising = switches[time].symbol, _step(slope)
+    return symbol * rising + (1 - symbol) * (1 - rising)
+
+
+def _step(expression: sympy.Expr) -> sympy.Expr:
+    """1 where an expression is 0 or more, else 0."""
+    return sympy.Heaviside(expression, 1)
 
 
 def _symbol(name: str) -> sympy.Symbol:
@@ -307,6 +325,6 @@ def _hill(x: Any, half: Any, exponent: Any) -> Any:
 
 
 def _lambdify(arguments: tuple[sympy.Symbol, ...], expressions: Any) -> Callable[..., Any]:
-    step = {"Heaviside": lambda x, at_zero=0.5: np.heaviside(x, at_zero), "DiracDelta": np.zeros_like, Hill.__name__: _hill}
+    step = {"Heaviside": lambda x, at_0=0.5: np.heaviside(x, at_0), "DiracDelta": np.zeros_like, Hill.__name__: _hill}
     function: Callable[..., Any] = sympy.lambdify(arguments, expressions, modules=[step, "numpy"], cse=True)
     return function

@@ -77,7 +77,7 @@ def timeline(
     Raises
     ------
     DosingError
-        If a lag or a duration is negative (E15).
+        If a lag or a duration is negative (E15), or a rate not above 0.
     """
     changes: list[Change] = []
     for dose in regimen.doses:
@@ -105,18 +105,21 @@ def _dose_changes(
     if dose.duration == 0 and form.duration is not None:
         length, d_length = numbers[n + 1], derivative[n + 1]
     elif dose.duration == 0 and form.rate is not None:
-        length = amount / numbers[n + 1]
-        d_length = -amount / numbers[n + 1] ** 2 * derivative[n + 1]
+        rate, whole = numbers[n + 1 : n + 3]  # F lengthens an infusion whose rate is given (E7, E10)
+        if rate <= 0:
+            raise DosingError(f"rate {rate:g} of a dose by '{dose.route}'", expected="a rate above 0 (E7)")
+        length = amount * whole / rate
+        d_length = amount / rate * (derivative[n + 2] - whole / rate * derivative[n + 1])
     start = dose.time / hours + lag
     none, d_none = np.zeros(n), np.zeros((n, len(free)))
     if length == 0:
         return [Change(start, d_lag, into, d_into, none, d_none)]
     if length < 0:
         raise DosingError(f"duration {length:g} of a dose by '{dose.route}' is negative", expected="at least 0")
-    rate, d_rate = into / length, d_into / length - np.outer(into, d_length) / length**2
+    speed, d_speed = into / length, d_into / length - np.outer(into, d_length) / length**2
     return [
-        Change(start, d_lag, none, d_none, rate, d_rate),
-        Change(start + length, d_lag + d_length, none, d_none, -rate, -d_rate),
+        Change(start, d_lag, none, d_none, speed, d_speed),
+        Change(start + length, d_lag + d_length, none, d_none, -speed, -d_speed),
     ]
 
 
@@ -137,4 +140,7 @@ def _switch_changes(system: System, values: np.ndarray, free: np.ndarray) -> lis
     times = system.switch_function.value(*values)
     derivatives = system.switch_function.jacobian(*values)[:, free]
     none, d_none = np.zeros(n), np.zeros((n, len(free)))
-    return [Change(float(t), d, none, d_none, none, d_none, i) for i, (t, d) in enumerate(zip(times, derivatives, strict=True))]
+    return [
+        Change(float(t), d, none, d_none, none, d_none, i)
+        for i, (t, d) in enumerate(zip(times, derivatives, strict=True))
+    ]

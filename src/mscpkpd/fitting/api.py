@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from mscpkpd.problem import FreeParameter, Problem, pose
 
 if TYPE_CHECKING:
     import pymc
+
+    from mscpkpd.fitting.least_squares import Estimate
 
 __all__ = ["fit", "load_fit", "to_pymc"]
 
@@ -38,7 +40,7 @@ class Sampling:
     tune: int = 1000
     chains: int = 4
     cores: int | None = None
-    target_accept: float = 0.9
+    target_accept: float = 0.8
 
 
 def fit(
@@ -54,7 +56,7 @@ def fit(
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
-    target_accept: float = 0.9,
+    target_accept: float = 0.8,
     progress: Progress | None = None,
 ) -> Fit:
     """Fit a model to a study.
@@ -122,7 +124,7 @@ def fit(
         outcome = _nuts(problem, seed, Sampling(draws, tune, chains, cores, target_accept), progress)
     settings = {
         "method": method, "seed": seed, "seconds": round(time.time() - began, 1), "free": list(outcome.names),
-        "fixed": dict(fix or {}), "tolerance": problem.tolerance, "versions": versions(), **outcome.settings,
+        "fixed": dict(fix or {}), "uninformed": list(problem.uninformed), "tolerance": problem.tolerance, "versions": versions(), **outcome.settings,
     }  # fmt: skip
     notes = (*_notes(problem), *outcome.notes)
     predictions = _predictions(problem, outcome.posterior, seed)
@@ -184,12 +186,12 @@ def _started(problem: Problem, start: Fit | None) -> Problem:
     if start is None:
         return problem
     known = dict(zip(start.table["parameter"], start.table["estimate"], strict=True))
-    moved = tuple(
-        FreeParameter(p.name, p.prior, float(known.get(p.name, p.start)), p.widened_for) for p in problem.free
-    )
-    return Problem(
-        problem.model, problem.study, problem.rows, problem.groups, moved, problem.fixed, problem.uninformed
-    )
+    moved = tuple(replace(p, start=_or(known.get(p.name), p.start)) for p in problem.free)
+    return replace(problem, free=moved)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else float(value)
 
 
 def _notes(problem: Problem) -> tuple[str, ...]:
@@ -257,6 +259,10 @@ def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
             "the design identifies no parameter", hint="--free a,b, or fit with method='nuts', which uses the priors"
         )
     found = estimate(problem, names)
+    if choose:  # judged again where the data are, with the noise that they show
+        problem = _moved(problem, found)
+        again, reasons = identified(problem)
+        found = found if set(again) == set(names) else estimate(problem, again or names)
     reach = quantile(found.degrees, INTERVAL)
     priors = {p.name: p.prior for p in problem.free}
     errors = np.sqrt(np.diag(found.covariance))
@@ -273,10 +279,20 @@ def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
         unit = problem.model.parameter(name).unit
         rows.append({"parameter": name, "estimate": value, "unit": unit, "note": "from the residuals"})
     table = _table(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
-    notes = tuple(f"{name} held at {problem.values(problem.start)[name]:.4g}: {why}" for name, why in reasons.items())
+    notes = tuple(f"{name} held at {problem.model.values[name]:.4g}: {why}" for name, why in reasons.items())
+    if notes:
+        notes = ("every estimate is conditional on the values held; method='nuts' lets them vary within their priors", *notes)
     posterior = _asymptotic(problem, found.names, found.free_values, found.covariance, found.noise)
     settings = {"degrees_of_freedom": found.degrees, "message": found.message}
     return _Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
+
+
+def _moved(problem: Problem, found: Estimate) -> Problem:
+    """The same problem, starting from estimates."""
+    priors = {p.name: p.prior for p in problem.free}
+    values = {n: float(priors[n].from_free(z)) for n, z in zip(found.names, found.free_values, strict=True)}
+    values.update(found.noise)
+    return replace(problem, free=tuple(replace(p, start=values.get(p.name, p.start)) for p in problem.free))
 
 
 def _estimate_checks(found: Any, errors: np.ndarray) -> tuple[Check, ...]:

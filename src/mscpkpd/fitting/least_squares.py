@@ -22,8 +22,9 @@ from mscpkpd.problem import Problem
 __all__ = ["Estimate", "estimate", "identified"]
 
 ROUNDS = 4
-# A parameter counts as identified if the data alone would leave less than this share of its prior SD.
-INFORMATIVE = 0.5
+# A parameter counts as identified if the data alone say at least as much about it as its prior does: their standard
+# error, in prior SD, stays below this.
+INFORMATIVE = 1.0
 UNSEEN = 1e-8  # information, in units of prior SD, that makes a direction without data finite
 
 
@@ -74,7 +75,7 @@ def identified(problem: Problem) -> tuple[tuple[str, ...], dict[str, str]]:
     Returns
     -------
     names : tuple of str
-        Candidates whose standard error from the data alone is below half of their prior SD.
+        Candidates whose standard error from the data alone is below their prior SD.
     reasons : dict of str to str
         Why each other candidate is left out.
     """

@@ -36,7 +36,7 @@ def sample_chains(
     chains: int,
     seed: int,
     cores: int | None = None,
-    target_accept: float = 0.9,
+    target_accept: float = 0.8,
     progress: Progress | None = None,
 ) -> tuple[Arrays, Arrays]:
     """Sample chains of a problem.

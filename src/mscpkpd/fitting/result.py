@@ -100,6 +100,11 @@ class Fit:
             return "All checks of the fit hold."
         return "NOT A RESULT: " + " ".join(failed)
 
+    @property
+    def uninformed(self) -> tuple[str, ...]:
+        """Parameters that no observed output depends on: what rests on them is prior only."""
+        return tuple(self.settings.get("uninformed", ()))
+
     def summary(self) -> pd.DataFrame:
         """Return the table of parameters.
 

@@ -105,23 +105,78 @@ class Model:
         return tuple(row.name for row in self.outputs)
 
     def parameter(self, name: str) -> Parameter:
-        """Return the parameter `name`; `UnknownName` with the closest names where there is none."""
+        """Return the parameter `name`.
+
+        Parameters
+        ----------
+        name : str
+            Name of a parameter.
+
+        Raises
+        ------
+        UnknownName
+            Where there is none; the message holds the closest names.
+        """
         return _picked("parameter", name, self.parameters)
 
     def state(self, name: str) -> State:
-        """Return the state `name`; `UnknownName` with the closest names where there is none."""
+        """Return the state `name`.
+
+        Parameters
+        ----------
+        name : str
+            Name of a state.
+
+        Raises
+        ------
+        UnknownName
+            Where there is none; the message holds the closest names.
+        """
         return _picked("state", name, self.states)
 
     def route(self, name: str) -> Route:
-        """Return the route `name`; `UnknownName` with the closest names where there is none."""
+        """Return the route `name`.
+
+        Parameters
+        ----------
+        name : str
+            Name of a route.
+
+        Raises
+        ------
+        UnknownName
+            Where there is none; the message holds the closest names.
+        """
         return _picked("route", name, self.routes)
 
     def output(self, name: str) -> Output:
-        """Return the output `name`; `UnknownName` with the closest names where there is none."""
+        """Return the output `name`.
+
+        Parameters
+        ----------
+        name : str
+            Name of a output.
+
+        Raises
+        ------
+        UnknownName
+            Where there is none; the message holds the closest names.
+        """
         return _picked("output", name, self.outputs)
 
     def rate(self, state: str) -> Expression:
-        """Return the rate of change of `state`; `UnknownName` with the closest names where there is none."""
+        """Return the rate of change of `state`.
+
+        Parameters
+        ----------
+        state : str
+            Name of a state.
+
+        Raises
+        ------
+        UnknownName
+            Where there is none; the message holds the closest names.
+        """
         return dict(self.rates)[self.state(state).name]
 
     # ---- numbers ---------------------------------------------------------------------------------------------------
@@ -165,6 +220,16 @@ class Model:
         """Return the unit of a dose by `route`: cells where states in cells receive plain fractions.
 
         Doses in this unit per kg become doses in this unit by the body weight (T4).
+
+        Parameters
+        ----------
+        route : str
+            Name of a route.
+
+        Raises
+        ------
+        UnknownName
+            Where there is none; the message holds the closest names.
         """
         state, expression = self.route(route).into[0]
         fraction = unit_of(expression, {**self.units, VIABLE: "1"})

@@ -10,11 +10,13 @@ each number with its source and evidence, and lays them over those of a model.
 """
 
 from mscpkpd.modelfile.library import library_path, models, regimens, values_of
-from mscpkpd.modelfile.load import load_model
+from mscpkpd.modelfile.load import Declaration, declaration, load_model
 from mscpkpd.modelfile.regimen import load_regimen
 from mscpkpd.modelfile.save import save_model
 
 __all__ = [
+    "Declaration",
+    "declaration",
     "library_path",
     "load_model",
     "load_regimen",

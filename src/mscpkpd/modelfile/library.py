@@ -33,7 +33,22 @@ def library_path() -> Path:
 
 
 def models() -> tuple[str, ...]:
-    """Return the names of the shipped models, for `load_model`."""
+    """Return the names of the shipped models, for `load_model`.
+
+    Returns
+    -------
+    tuple of str
+        Sorted.
+
+    Raises
+    ------
+    ModelError
+        If the installation has no library.
+
+    Notes
+    -----
+    The library is a convention of this package: one text file for each model, in the folder ``models/pkpd``.
+    """
     return _stems(library_path() / "pkpd")
 
 

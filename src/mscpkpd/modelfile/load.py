@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mscpkpd.errors import ModelError, UnknownName
@@ -12,7 +12,7 @@ from mscpkpd.modelfile import rows
 from mscpkpd.modelfile.findings import Findings
 from mscpkpd.modelfile.library import Table, library_path, locate, models, read_toml, values_of
 
-__all__ = ["load_model"]
+__all__ = ["Declaration", "declaration", "load_model"]
 
 TABLES = ("parameters", "states", "routes", "derived", "rates", "outputs", "variability")
 MODEL_KEYS = ("format", "name", "title", "about", "time", "extend", "values", "reference", "conserved", *TABLES)
@@ -44,6 +44,12 @@ def load_model(name_or_path: str | os.PathLike[str], values: str | os.PathLike[s
     UnknownName
         For a name that is not in the library; the message holds the closest ones.
 
+    Notes
+    -----
+    The format is a convention of this package: every number stands with its unit, prior, source and evidence, and
+    each rate, route and output is checked for its unit. A model that extends another, or takes values from a file,
+    is checked as a whole.
+
     Examples
     --------
     >>> load_model("two_functional_compartments", values="mouse").parameter("k_B").value
@@ -57,6 +63,54 @@ def load_model(name_or_path: str | os.PathLike[str], values: str | os.PathLike[s
     model = replace(_model(raw, chain, findings), source_path=str(path))
     findings.stop()
     return replace(model, notices=check(model, shipped=library_path() in path.resolve().parents))
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a model file says before any numbers are laid over it.
+
+    Attributes
+    ----------
+    name, title, about : str
+        As in the file.
+    parameters : dict of str to dict
+        Raw rows of the table of parameters.
+    without_value : tuple of str
+        Parameters that take their number from a values file.
+    overlays : tuple of str
+        Values files that are shipped for the model.
+    """
+
+    name: str
+    title: str
+    about: str
+    parameters: dict[str, Table]
+    without_value: tuple[str, ...]
+    overlays: tuple[str, ...]
+
+
+def declaration(name_or_path: str | os.PathLike[str]) -> Declaration:
+    """Read what a model declares, also one whose numbers are in values files; formulas are not checked.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As for `load_model`.
+
+    Raises
+    ------
+    ModelError
+        For a file that cannot be read.
+    UnknownName
+        For a name that is not in the library.
+    """
+    path = locate("model", name_or_path, [library_path() / "pkpd"], models())
+    raw, chain = _extended(path, ())
+    table = raw.get("parameters")
+    rows = {name: row for name, row in table.items() if isinstance(row, dict)} if isinstance(table, dict) else {}
+    title, about = (str(raw.get(key, "")) for key in ("title", "about"))
+    missing = tuple(name for name, row in rows.items() if "value" not in row)
+    return Declaration(chain[0], title, about, rows, missing, _overlays(chain))
 
 
 def _extended(path: Path, above: tuple[Path, ...]) -> tuple[Table, tuple[str, ...]]:
@@ -84,12 +138,16 @@ def _parent_file(parent: str, path: Path) -> Path:
     return beside if beside.is_file() else locate("model", parent, [library_path() / "pkpd", path.parent], models())
 
 
+def _overlays(chain: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(stem for name in chain for stem in values_of(name)))
+
+
 # ---- values files ------------------------------------------------------------------------------------------------
 
 
 def _overlay(raw: Table, values: str | os.PathLike[str], chain: tuple[str, ...]) -> str:
     """Lay the parameters of a values file over those of the model; return the name of the values."""
-    known = tuple(dict.fromkeys(stem for name in chain for stem in values_of(name)))
+    known = _overlays(chain)
     folders = [library_path() / "values" / name for name in chain]
     path = locate(f"values file of {chain[0]}", values, folders, known)
     extra = read_toml(path)
@@ -160,8 +218,7 @@ def _model(raw: Table, chain: tuple[str, ...], findings: Findings) -> Model:
 
 
 def _say_missing(names: tuple[str, ...], chain: tuple[str, ...], findings: Findings) -> None:
-    overlays = dict.fromkeys(stem for model in chain for stem in values_of(model))
     verb = "has" if len(names) == 1 else "have"
-    hint = " or ".join(f"values='{overlay}'" for overlay in overlays) or "value = ... in the row"
+    hint = " or ".join(f"values='{overlay}'" for overlay in _overlays(chain)) or "value = ... in the row"
     expected = "a value in the row or in a values file"
     findings.add(f"{', '.join(names)} {verb} no value", "[parameters]", expected=expected, hint=hint)

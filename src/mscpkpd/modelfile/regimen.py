@@ -55,6 +55,11 @@ def load_regimen(name: str | os.PathLike[str]) -> Regimen:
     UnknownName
         For a name that is not in the library; the message holds the closest ones.
 
+    Notes
+    -----
+    The sources are those of the file: labels of approved products and trial reports, named for each number. Doses
+    at equal intervals are held one by one (E17).
+
     Examples
     --------
     >>> len(load_regimen("ryoncil"))

@@ -1,0 +1,122 @@
+"""``mscpkpd fit``: a model and a table become a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mscpkpd.cli.console import say, show_json, show_table, table_records
+from mscpkpd.cli.options import DataUnit, Decimal, Doses, Json, Layout, Seed, Sheet, TimeUnit, Values
+from mscpkpd.cli.progress import progress
+from mscpkpd.cli.provenance import Record
+from mscpkpd.cli.words import in_shell_words, read_names, read_settings
+from mscpkpd.files import check_place
+
+if TYPE_CHECKING:
+    from mscpkpd.fitting.result import Fit
+
+__all__ = ["fit"]
+
+MARK = "provenance.json"  # every run folder holds it
+SAMPLING = "For nuts"
+
+
+def fit(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="A shipped model, or a model file.")],
+    data: Annotated[Path, typer.Argument(help="Study table: CSV, Excel or Parquet.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder for the result; an earlier run is replaced.")],
+    values: Values = None,
+    method: Annotated[str, typer.Option(help="nuts, a full posterior, or least_squares, seconds.")] = "nuts",
+    free: Annotated[str | None, typer.Option(metavar="a,b", help="Parameters to learn, and no others.")] = None,
+    fix: Annotated[str | None, typer.Option(metavar="a=1,b=2", help="Parameters held, in the model's units.")] = None,
+    seed: Seed = 0,
+    draws: Annotated[int, typer.Option(min=1, help="Draws kept, each chain.", rich_help_panel=SAMPLING)] = 1000,
+    tune: Annotated[int, typer.Option(min=1, help="Warm-up draws, each chain.", rich_help_panel=SAMPLING)] = 1000,
+    chains: Annotated[int, typer.Option(min=1, help="Number of chains.", rich_help_panel=SAMPLING)] = 4,
+    layout: Layout = "tidy",
+    sheet: Sheet = None,
+    decimal: Decimal = ".",
+    unit: DataUnit = None,
+    time_unit: TimeUnit = None,
+    doses: Doses = None,
+    as_json: Json = False,
+) -> int:
+    """Fit a model to a study; the summary says what the data taught about each parameter."""
+    record = Record(ctx.obj, seed)
+    check_place(out, MARK)
+    learned, held = read_names(free, "--free"), read_settings(fix, "--fix")
+    from mscpkpd.data import read_study
+    from mscpkpd.fitting.api import fit as fit_model
+    from mscpkpd.modelfile import load_model
+
+    with in_shell_words("values"):
+        chosen = load_model(model, values)
+    with in_shell_words("layout", "sheet", "decimal", "unit", "time_unit", "doses"):
+        table: dict[str, Any] = {"layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit}
+        study = read_study(data, **table, time_unit=time_unit, doses=doses)
+    with in_shell_words("method", "free", "fix", "draws", "tune", "chains"), progress(f"{method}, {data.name}") as tell:
+        found = fit_model(
+            chosen, study, method, free=learned, fix=held or None, seed=seed, draws=draws, tune=tune, chains=chains,
+            progress=tell,
+        )  # fmt: skip
+    from mscpkpd.report import write_fit_run
+
+    used = (data, doses, model, values)
+    found = replace(found, settings={**record.content(*used), **found.settings})
+    text = "\n".join(_lines(found))
+    write_fit_run(found, out, f"{record.command}\n\n{text}\n{found}")
+    if as_json:
+        show_json(_json(found, out))
+    else:
+        _show(found, out)
+    return 0 if found.converged else 3
+
+
+def _show(found: Fit, out: Path) -> None:
+    say(*_lines(found))
+    say(f"Interval: {found.table.attrs.get('interval', '')}\n")
+    show_table(("parameter", "estimate", "lower", "upper", "unit", "R-hat", "ESS", "learned", "note"), _rows(found))
+    say(*(f"- {note}" for note in found.notes))
+    say(f"\nRun folder: {out}. Open {out / 'report.html'}")
+
+
+def _lines(found: Fit) -> Iterator[str]:
+    yield found.verdict
+    yield f"{found.method} fit of {found.model.name} to {found.study.name}"
+    if found.study.synthetic:
+        yield "SYNTHETIC data: not measured"
+    yield from (f"note: {note}" for note in found.study.notes)
+
+
+def _rows(found: Fit) -> Iterator[tuple[str, ...]]:
+    for row in table_records(found.summary()):
+        ess = min(row["ess_bulk"], row["ess_tail"])
+        numbers = (_number(row["r_hat"], ".4f"), _number(ess, ".0f"), _number(row["learned"], ".2f"))
+        estimates = (_number(row[key], ".4g") for key in ("estimate", "lower", "upper"))
+        yield (row["parameter"], *estimates, row["unit"], *numbers, row["note"])
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if value == value else ""  # noqa: PLR0124 - nan, the only number unlike itself, is blank
+
+
+def _json(found: Fit, out: Path) -> dict[str, Any]:
+    return {
+        "converged": found.converged,
+        "verdict": found.verdict,
+        "checks": [vars(check) for check in found.checks],
+        "method": found.method,
+        "model": found.model.name,
+        "study": found.study.name,
+        "synthetic": found.study.synthetic,
+        "interval": found.table.attrs.get("interval", ""),
+        "summary": table_records(found.summary()),
+        "notes": [*found.study.notes, *found.notes],
+        "run": str(out),
+    }

@@ -1,0 +1,142 @@
+"""``mscpkpd models`` and ``mscpkpd new``: what is there to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mscpkpd.cli.console import say, show_json, show_table
+from mscpkpd.cli.options import Json, Values
+from mscpkpd.cli.words import in_shell_words
+
+if TYPE_CHECKING:
+    from mscpkpd.model import Model
+    from mscpkpd.modelfile import Declaration
+
+__all__ = ["models", "new"]
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="A shipped name, or a model file.")] = None,
+    *,
+    values: Values = None,
+    as_json: Json = False,
+) -> int:
+    """List the library, or show one model with its equations, units, priors and sources."""
+    if name is None:
+        _show_library(as_json=as_json)
+        return 0
+    from mscpkpd.modelfile import declaration, load_model, load_regimen, regimens
+    from mscpkpd.responder import load_responder, responders
+
+    if name in (*regimens(), *responders()):
+        text = str(load_regimen(name) if name in regimens() else load_responder(name))
+        show_json({"name": name, "text": text}) if as_json else say(text)
+        return 0
+    with in_shell_words("values"):
+        declared = declaration(name)
+        if declared.without_value and values is None:
+            show_json(_declared_json(declared)) if as_json else _show_declared(declared)
+        else:
+            model = load_model(name, values)
+            show_json(_model_json(model)) if as_json else say(str(model))
+    return 0
+
+
+def new(
+    kind: Annotated[str, typer.Argument(metavar="study|doses|cohort|model|schedules", help="What to fill in.")],
+    file: Annotated[Path, typer.Argument(help="New file: .csv, .tsv, .xlsx for tables; .toml for the others.")],
+    *,
+    as_json: Json = False,
+) -> int:
+    """Write a commented template to fill in; it overwrites nothing."""
+    from mscpkpd.templates import write_template
+
+    path = write_template(kind, file)
+    kept = {"doses": "; save it beside its study"}.get(kind, "")
+    show_json({"file": str(path), "kind": kind}) if as_json else say(f"Wrote {path}{kept}. Then: mscpkpd check {path}")
+    return 0
+
+
+def _show_library(*, as_json: bool) -> None:
+    listed = _library()
+    if as_json:
+        show_json(listed)
+        return
+    show_table(
+        ("model", "values", "title"), [(m["name"], ", ".join(m["values"]), m["title"]) for m in listed["models"]]
+    )
+    show_table(("regimen", "doses", "title"), [(r["name"], str(r["doses"]), r["title"]) for r in listed["regimens"]])
+    show_table(("responder", "title"), [(row["name"], row["title"]) for row in listed["responders"]])
+    say("mscpkpd models NAME [--values V] shows one of them. Files: " + listed["folder"])
+
+
+def _library() -> dict[str, Any]:
+    from mscpkpd.modelfile import declaration, library_path, load_regimen, models, regimens, values_of
+    from mscpkpd.responder import load_responder, responders
+
+    given = [load_regimen(name) for name in regimens()]
+    return {
+        "models": [{"name": n, "title": declaration(n).title, "values": list(values_of(n))} for n in models()],
+        "regimens": [{"name": r.name, "title": r.about.split(". ")[0], "doses": len(r)} for r in given],
+        "responders": [{"name": n, "title": load_responder(n).definition.title} for n in responders()],
+        "folder": str(library_path()),
+    }
+
+
+def _show_declared(declared: Declaration) -> None:
+    say(f"{declared.name}: {declared.title}")
+    if declared.about:
+        say(declared.about)
+    count, overlays = len(declared.without_value), ", ".join(declared.overlays) or "none is shipped"
+    say(f"\n{count} parameters have no value of their own. Values files: {overlays}.")
+    say(*(f"  mscpkpd models {declared.name} --values {overlay}" for overlay in declared.overlays))
+    say("show equations, units, priors and sources.\n" if declared.overlays else "")
+    show_table(("parameter", "value", "unit", "meaning"), _declared_rows(declared))
+
+
+def _declared_rows(declared: Declaration) -> Iterator[tuple[str, str, str, str]]:
+    for name, row in declared.parameters.items():
+        yield name, str(row.get("value", "-")), str(row.get("unit", "")), str(row.get("about", ""))
+
+
+def _declared_json(declared: Declaration) -> dict[str, Any]:
+    return {
+        "name": declared.name,
+        "title": declared.title,
+        "about": declared.about,
+        "values": list(declared.overlays),
+        "without_value": list(declared.without_value),
+        "parameters": declared.parameters,
+    }
+
+
+def _model_json(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "title": model.title,
+        "about": model.about,
+        "values": model.values_name,
+        "time": model.time,
+        "parameters": [
+            {
+                **{key: getattr(p, key) for key in ("name", "value", "unit", "about", "source", "evidence", "note")},
+                "prior": str(p.prior),
+                "low": p.low,
+                "high": p.high,
+            }
+            for p in model.parameters
+        ],
+        "states": [{"name": row.name, "unit": row.unit, "about": row.about} for row in model.states],
+        "rates": {name: str(rate) for name, rate in model.rates},
+        "routes": {row.name: {state: str(share) for state, share in row.into} for row in model.routes},
+        "outputs": [
+            {"name": row.name, "is": str(row.expression), "unit": row.unit, "noise": str(row.noise or "")}
+            for row in model.outputs
+        ],
+        "references": list(model.references),
+        "notices": list(model.notices),
+    }

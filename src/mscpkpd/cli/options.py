@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["DataUnit", "Decimal", "Doses", "Json", "Layout", "Seed", "Sheet", "TimeUnit", "Values"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
+Values = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Values file of the model, such as mouse.")]
+
+TABLE = "How the table is written"
+Layout = Annotated[str, typer.Option(help="tidy, or wide: one column for each output.", rich_help_panel=TABLE)]
+Sheet = Annotated[str | None, typer.Option(help="Sheet of an Excel file.", rich_help_panel=TABLE)]
+Decimal = Annotated[str, typer.Option(help="Decimal sign, . or ,", rich_help_panel=TABLE)]
+DataUnit = Annotated[str | None, typer.Option("--unit", help="Unit of all values.", rich_help_panel=TABLE)]
+TimeUnit = Annotated[str | None, typer.Option(help="Unit of all times.", rich_help_panel=TABLE)]
+Doses = Annotated[Path | None, typer.Option(metavar="FILE", help="Second table, of doses.", rich_help_panel=TABLE)]

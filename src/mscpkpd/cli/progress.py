@@ -1,0 +1,73 @@
+"""How far long work is: a bar on a terminal, now and then a line elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+__all__ = ["Steps", "progress", "steps"]
+
+EVERY_SECONDS = 5.0
+
+Steps = Callable[[str, int, int], None]  # name of the step, done, wanted
+
+
+@contextmanager
+def progress(step: str) -> Iterator[Callable[[int, int], None]]:
+    """Show one step; yields what to call with done and wanted."""
+    with steps() as report:
+        yield partial(report, step)
+
+
+@contextmanager
+def steps() -> Iterator[Steps]:
+    """Show several steps, one after the other; yields what to call with name, done and wanted."""
+    if sys.stderr.isatty():
+        with _bars() as report:
+            yield report
+    else:
+        yield _Lines()
+
+
+@contextmanager
+def _bars() -> Iterator[Steps]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def report(step: str, done: int, wanted: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step)
+            bars.update(tasks[step], completed=done, total=wanted)
+
+        yield report
+
+
+class _Lines:
+    """A line at the start of each step and at most every few seconds."""
+
+    def __init__(self) -> None:
+        self.step, self.began, self.last = "", 0.0, 0.0
+
+    def __call__(self, step: str, done: int, wanted: int) -> None:
+        now = time.monotonic()
+        if step == self.step and now - self.last < EVERY_SECONDS:
+            return
+        if step != self.step:
+            self.step, self.began = step, now
+        self.last = now
+        sys.stderr.write(f"{step}: {done} of {wanted}{self._left(done, wanted, now)}\n")
+        sys.stderr.flush()
+
+    def _left(self, done: int, wanted: int, now: float) -> str:
+        passed = now - self.began
+        if passed < EVERY_SECONDS or not 0 < done < wanted:
+            return ""
+        minutes, seconds = divmod(round(passed / done * (wanted - done)), 60)
+        return f", about {minutes}:{seconds:02d} min left"

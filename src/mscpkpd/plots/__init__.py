@@ -1,0 +1,30 @@
+"""Figures for each job; every function returns a Matplotlib figure and changes no setting of Matplotlib.
+
+Means carry the SD of one subject, bands are central intervals, colours can be told apart by everybody. What rests on
+parameters that the data did not inform says "prior only"; invented data say "SYNTHETIC".
+"""
+
+from __future__ import annotations
+
+from mscpkpd.plots.curves import fitted_curves
+from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
+from mscpkpd.plots.learning import learned_shares, little_learned, priors_and_posteriors
+from mscpkpd.plots.observations import data_and_fit
+from mscpkpd.plots.patients import scored_patients
+from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
+from mscpkpd.plots.style import Marks, save
+
+__all__ = [
+    "Marks",
+    "data_and_fit",
+    "estimates_and_truth",
+    "exposure_comparison",
+    "facts_and_priors",
+    "fitted_curves",
+    "learned_shares",
+    "little_learned",
+    "priors_and_posteriors",
+    "save",
+    "schedules_side_by_side",
+    "scored_patients",
+]

@@ -1,0 +1,109 @@
+"""The fitted model between the observations: curves of the observed outputs with their bands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mscpkpd.dosing import Regimen
+from mscpkpd.fitting.result import Fit
+from mscpkpd.observations import Group, bind
+from mscpkpd.simulation import simulate
+from mscpkpd.units import to_unit
+
+__all__ = ["MOST_GROUPS", "fitted_curves", "given", "group_of"]
+
+MOST_GROUPS = 6  # panels side by side
+DRAWS = 200
+BANDS = {"lower": 2.5, "lower_50": 25.0, "median": 50.0, "upper_50": 75.0, "upper": 97.5}
+
+
+def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+    """Follow the fitted model through the whole period of the data.
+
+    Parameters
+    ----------
+    fit : Fit
+        Converged or not: whoever shows the curves says which.
+    n_draws : int
+        Draws of the parameters.
+    seed : int
+        Which draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns group, doses, output, time [model time unit], lower, lower_50, median, upper_50, upper (of the
+        prediction), lower_new, upper_new (95 % of new observations of one subject; NaN for an output without noise
+        model) and given [cells], the dose given by then. The unit is that of the output. At most six groups of equal
+        doses, those with most rows.
+    """
+    rows, groups = bind(fit.model, fit.study)
+    times = _grid(rows.time)
+    usable = dataclasses.replace(fit, checks=())  # a fit that may not be used may still be looked at
+    values = usable.sample(n_draws, seed)
+    counts = np.bincount(rows.group, minlength=len(groups))
+    kept = sorted(np.argsort(-counts, kind="stable")[:MOST_GROUPS])
+    tables = []
+    for k in kept:
+        outputs = [rows.outputs[j] for j in sorted(set(rows.output[rows.group == k]))]
+        if outputs:
+            sims = simulate(
+                fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times, outputs=outputs, seed=seed,
+                weight=None if groups[k].weight is None else f"{groups[k].weight} kg",
+            )  # fmt: skip
+            tables += [_table(fit, int(k), groups[k], name, sims, values, seed) for name in outputs]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _grid(observed: np.ndarray) -> np.ndarray:
+    positive = observed[observed > 0]
+    last = 1.04 * float(np.max(positive, initial=1.0))
+    first = float(np.min(positive, initial=last)) / 3
+    return np.unique(np.concatenate([np.linspace(0.0, last, 140), np.geomspace(first, last, 70), positive]))
+
+
+def _table(
+    fit: Fit, k: int, group: Group, name: str, sims: xr.Dataset, values: Mapping[str, np.ndarray], seed: int
+) -> pd.DataFrame:
+    paths = sims[name].to_numpy()[0, 0]  # (draw, time)
+    good = np.all(np.isfinite(paths), axis=1)
+    paths, times = paths[good], sims["time"].to_numpy()
+    columns = {label: np.percentile(paths, p, axis=0) for label, p in BANDS.items()}
+    noise = fit.model.output(name).noise
+    new = np.full((2, len(times)), np.nan)
+    if noise is not None:
+        drawn = {key: column[good][:, None] for key, column in values.items()}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            seen = noise.sample(np.random.default_rng(seed), np.maximum(paths, 1e-300), drawn)
+        new = np.percentile(seen, [2.5, 97.5], axis=0)
+    hours = to_unit(f"1 {fit.model.time}", "h")
+    doses = [given(group.regimen, group.weight, time * hours) for time in times]
+    table = pd.DataFrame({"time": times, **columns, "lower_new": new[0], "upper_new": new[1], "given": doses})
+    table.insert(0, "output", name)
+    table.insert(0, "doses", doses_text(group.regimen))
+    table.insert(0, "group", k)
+    return table
+
+
+def given(regimen: Regimen, weight: float | None, hours: float) -> float:
+    """Amount given until a time [h], in the absolute unit of the doses."""
+    return sum(dose.cells(weight) for dose in regimen.doses if dose.time <= hours)
+
+
+def doses_text(regimen: Regimen) -> str:
+    """Write the doses in a few words: "3 x 1e+06 cells iv"."""
+    if not regimen.doses:
+        return "no dose"
+    kinds = dict.fromkeys(f"{dose.amount:.3g} {dose.unit} {dose.route}" for dose in regimen.doses)
+    text = ", ".join(kinds)
+    return text if len(regimen) == 1 else f"{len(regimen)} x {text}"
+
+
+def group_of(fit: Fit) -> dict[str, int]:
+    """Number of the group of equal doses of each subject."""
+    return {subject: k for k, group in enumerate(bind(fit.model, fit.study)[1]) for subject in group.subjects}
