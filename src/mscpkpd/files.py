@@ -15,7 +15,7 @@ __all__ = ["check_place", "whole_file", "whole_folder"]
 
 
 def check_place(path: str | Path, mark: str = "") -> None:
-    """Say before long work whether its result can be written; nothing is written here.
+    """Say before long work whether its result can be written; nothing is left behind.
 
     Parameters
     ----------
@@ -35,9 +35,11 @@ def check_place(path: str | Path, mark: str = "") -> None:
     if not mark:
         _check_file_place(final)
     above = next(folder for folder in final.parents if folder.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-        why = "no permission" if above.is_dir() else f"{above} is a file"
-        raise UsageError(f"cannot write here: {why}", where=str(path), hint="another folder")
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write here: {error.strerror}", where=str(path), hint="another folder") from error
 
 
 def _check_file_place(final: Path) -> None:

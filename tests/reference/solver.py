@@ -161,7 +161,7 @@ def _interval(model, state, rate, begin, times, values, rtol, size, tangent):
     """Complex states at `times`, without an event in between; the imaginary part is STEP times a derivative."""
     f = compiled(model, tuple(str(model.rate(name)) for name in model.state_names))
     n, nudge = len(state), 1e-13 * (times[-1] - begin)
-    low, high = begin + nudge, times[-1] - nudge  # the ends of an interval belong to it, not to what comes before or after
+    low, high = begin + nudge, times[-1] - nudge  # both ends of an interval obey its own right-hand side
 
     def real(t, y):
         return f(min(max(t, low), high), y, values)
@@ -172,9 +172,22 @@ def _interval(model, state, rate, begin, times, values, rtol, size, tangent):
         both = np.array(real(t, y[:n] + 1j * STEP * y[n:])) + rate
         return np.concatenate([both.real, both.imag / STEP])
 
+    def jacobian(t, y):
+        one = np.array([np.imag(real(t, y[:n] + 1j * STEP * unit)) / STEP for unit in np.eye(n)]).T
+        if not tangent:
+            return one
+        # how the slopes change with the states: only Newton's matrix, so that a plain difference is good enough
+        here, columns = slope(t, y)[n:], []
+        for j, step in enumerate(1e-6 * np.maximum(np.abs(y[:n]), 1e-6)):
+            moved = y.copy()
+            moved[j] += step
+            columns.append((slope(t, moved)[n:] - here) / step)
+        return np.block([[one, np.zeros((n, n))], [np.array(columns).T, one]])
+
     start = np.concatenate([state.real, state.imag / STEP]) if tangent else state.real
-    atol = 1e-13 * np.maximum(np.abs(start), 1e-9 * np.repeat([size, np.max(np.abs(start[n:]), initial=0.0) + size], n)[: len(start)])
-    done = solve_ivp(slope, (begin, times[-1]), start, "Radau", times, rtol=rtol, atol=atol)
+    small = np.repeat([size, max(size, np.max(np.abs(start[n:]), initial=0.0))], n)[: len(start)]
+    atol = 1e-13 * np.maximum(np.abs(start), 1e-9 * small)
+    done = solve_ivp(slope, (begin, times[-1]), start, "Radau", times, jac=jacobian, rtol=rtol, atol=atol)
     if not done.success:
         raise RuntimeError(done.message)
     return done.y[:n] + 1j * STEP * done.y[n:] if tangent else done.y.astype(complex)

@@ -152,6 +152,8 @@ def read_schedules(path: str | Path, load_regimen: Callable[[str], Regimen] | No
 
 def _schedule_tables(path: Path) -> Mapping[str, Any]:
     try:
+        if path.is_dir():
+            raise DosingError("is a folder", where=str(path), hint="the path of a TOML file")
         if path.stat().st_size > MOST_BYTES:
             raise DosingError("larger than 1 MB", where=str(path), expected="a TOML file of schedules", hint=NEW_HINT)
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -159,7 +161,9 @@ def _schedule_tables(path: Path) -> Mapping[str, Any]:
         raise DosingError(
             f"cannot be read ({error.strerror})", where=str(path), hint="the path of a TOML file"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DosingError(f"not a TOML file: byte {error.start} is not UTF-8 text", where=str(path), hint=NEW_HINT) from error
+    except tomllib.TOMLDecodeError as error:
         raise DosingError(f"not a TOML file ({error})", where=str(path), hint=NEW_HINT) from error
     unknown = [key for key in content if key != "schedule"]
     if unknown:

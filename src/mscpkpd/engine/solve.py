@@ -167,9 +167,8 @@ class _Walk:
         if n == 0:
             return Interval(np.zeros((0, len(times))), None), np.zeros((0, len(times), n_free))
         program = self._program()
-        with_slopes = n_free > 0
         interval = program.run(
-            self.values, self.state, self.rate, self.switches, now, times, self.tolerance, sensitivities=with_slopes
+            self.values, self.state, self.rate, self.switches, begin=now, times=times, tolerance=self.tolerance
         )
         if not np.all(np.isfinite(interval.states)):
             raise SolveError(f"a state is not finite between {now:g} and {times[-1]:g}")
@@ -184,11 +183,12 @@ class _Walk:
         if len(self.free) == 0:
             # without sensitivities an input costs nothing: one program for all draws, subjects and intervals
             rates = all_states if self.infused else ()
-            return compile_program(self.system, self.values, everything, all_states, rates, self.scale)
+            return compile_program(
+                self.system, self.values, everything, all_states, rates, self.scale, sensitivities=False
+            )
         starts = tuple(i for i in all_states if self.state[i] != 0 or np.any(self.slope[i] != 0))
-        return compile_program(
-            self.system, self.values, tuple(int(i) for i in self.free), starts, self.infused, self.scale
-        )
+        free = tuple(int(i) for i in self.free)
+        return compile_program(self.system, self.values, free, starts, self.infused, self.scale, sensitivities=True)
 
     def _apply(self, change: Change) -> None:
         moves = np.any(change.d_time != 0)

@@ -20,9 +20,9 @@ from mscpkpd.noise import Noise
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem
 
-__all__ = ["build_pymc"]
+__all__ = ["THETA", "build_pymc"]
 
-FRAME = "frame"
+FRAME, THETA = "frame", "theta"
 TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
 
 
@@ -35,7 +35,7 @@ def build_pymc(problem: Problem, frame: Frame | None = None) -> pm.Model:
         Bound model and study.
     frame : Frame, optional
         Coordinates for a sampler: then the random variable is ``frame`` of shape (n_free,), and the parameters are
-        deterministics of it. The posterior is the same.
+        its deterministic ``theta`` of the same shape. The posterior is the same.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def build_pymc(problem: Problem, frame: Frame | None = None) -> pm.Model:
         For a prior that has no PyMC form.
     """
     with pm.Model(coords={"row": np.arange(len(problem.rows))}) as model:
-        free = (
-            {parameter.name: _variable(parameter.name, parameter.prior) for parameter in problem.free}
-            if frame is None
-            else _framed(problem, frame)
-        )
-        theta = pt.stack([free[name] for name in problem.names])
+        if frame is None:
+            free = {parameter.name: _variable(parameter.name, parameter.prior) for parameter in problem.free}
+            theta = pt.stack([free[name] for name in problem.names])
+        else:
+            theta = _framed(problem, frame)
+            free = {name: theta[k] for k, name in enumerate(problem.names)}
         prediction = PredictionOp(problem)(theta)[0]
         values: dict[str, Any] = {**problem.model.values, **free}
         for k, name in enumerate(problem.rows.outputs):
@@ -62,28 +62,34 @@ def build_pymc(problem: Problem, frame: Frame | None = None) -> pm.Model:
     return model
 
 
-def _framed(problem: Problem, frame: Frame) -> dict[str, Any]:
-    """The same parameters as functions of the coordinates of a frame, with their priors as a density of these."""
+def _framed(problem: Problem, frame: Frame) -> Any:
+    """All parameters as one deterministic vector of the coordinates of a frame, with their joint prior density.
+
+    Written with few vector operations, because each operation costs compile time.
+    """
     x = pm.Flat(FRAME, shape=len(problem.free), initval=np.zeros(len(problem.free)))
     z = pt.constant(frame.center) + pt.dot(pt.constant(frame.axes), x)
-    free, density = {}, []
-    for k, parameter in enumerate(problem.free):
-        value, log_slope = _from_free(parameter.prior, z[k])
-        free[parameter.name] = pm.Deterministic(parameter.name, value)
-        family, arguments = _distribution(parameter.name, parameter.prior)
-        density.append(pm.logp(family.dist(*arguments), value) + log_slope)
-    pm.Potential("prior", pt.sum(pt.stack(density)))
-    return free
+    priors = [parameter.prior for parameter in problem.free]
+    log = np.array([prior.transform == "log" for prior in priors])
+    logit = np.array([prior.transform == "logit" for prior in priors])
+    natural = pt.switch(log, pt.exp(z), pt.switch(logit, pt.sigmoid(z), z))
+    moments = np.array([prior.free_moments() for prior in priors])
+    gaussian = np.array([prior.family in ("lognormal", "logitnormal", "normal") for prior in priors])
+    density = pt.sum(pt.switch(gaussian, -0.5 * ((z - moments[:, 0]) / moments[:, 1]) ** 2, 0.0))
+    for k in np.flatnonzero(~gaussian):
+        density += _other_density(priors[k], z[k])
+    pm.Potential("prior", density)
+    return pm.Deterministic(THETA, natural)
 
 
-def _from_free(prior: Prior, z: Any) -> tuple[Any, Any]:
-    """Value on the natural scale, and log |dx/dz|."""
-    match prior.transform:
-        case "log":
-            return pt.exp(z), z
-        case "logit":
-            return pt.sigmoid(z), -pt.softplus(z) - pt.softplus(-z)
-    return z, pt.zeros_like(z)
+def _other_density(prior: Prior, z: Any) -> Any:
+    """Log density of a transformed parameter whose prior is not normal there, up to a constant."""
+    match prior.family, prior.args:
+        case "halfnormal", (scale,):
+            return z - 0.5 * (pt.exp(z) / scale) ** 2
+        case "beta", (a, b):
+            return -a * pt.softplus(-z) - b * pt.softplus(z)
+    raise ParameterError(f"prior {prior} cannot be sampled", expected="a continuous prior")
 
 
 def _variable(name: str, prior: Prior) -> Any:

@@ -59,14 +59,14 @@ def compile_problem(problem: Problem, frame: Frame, passed: Callable[[], None]) 
     import nutpie  # noqa: PLC0415
     import pymc  # noqa: PLC0415
 
-    from mscpkpd.fitting.bayes import build_pymc  # noqa: PLC0415
+    from mscpkpd.fitting.bayes import THETA, build_pymc  # noqa: PLC0415
     from mscpkpd.fitting.op import TollOp  # noqa: PLC0415
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba announces that it calls back into Python for the prediction
         model = build_pymc(problem, frame)
         with model:
-            pymc.Deterministic(TOLL, TollOp(passed)(model[problem.names[0]]))
+            pymc.Deterministic(TOLL, TollOp(passed)(model[THETA][0]))
         return nutpie.compile_pymc_model(model, backend="numba")
 
 
@@ -83,7 +83,8 @@ def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray]
         compiled, draws=job.draws, tune=job.tune, chains=1, cores=1, seed=seed, progress_bar=False,
         target_accept=job.target_accept, save_warmup=False,
     )  # fmt: skip
-    return arrays_of(trace, job.problem.names)
+    values, statistics = arrays_of(trace, "theta")
+    return {name: values[..., k] for k, name in enumerate(job.problem.names)}, statistics
 
 
 class _Meter:

@@ -7,7 +7,7 @@ to know. Draws are arrays of shape (chain, draw) by parameter name everywhere el
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ __all__ = ["Check", "arrays_of", "diagnose", "highest_density", "make_draws", "r
 
 RHAT_LIMIT, ESS_LIMIT, BFMI_LIMIT = 1.01, 400, 0.3
 INTERVAL = 0.95
+TAILS = (0.05, 0.95)
 
 Draws = Mapping[str, np.ndarray]
 
@@ -48,7 +49,7 @@ def make_draws(posterior: Draws, sample_stats: Draws) -> Any:
     """Wrap arrays of shape (chain, draw) as the ArviZ object of the installed generation."""
     arviz = _arviz()
     groups = {"posterior": dict(posterior), "sample_stats": dict(sample_stats)}
-    if hasattr(arviz, "InferenceData"):
+    if arviz.__version__.startswith("0."):
         return arviz.from_dict(**groups)
     return arviz.from_dict(groups)
 
@@ -72,12 +73,11 @@ def split_draws(draws: Any) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(draws["posterior"][name].values) for name in draws["posterior"].data_vars}
 
 
-def arrays_of(trace: Any, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Posterior of `names` and the sampler's statistics as plain arrays (chain, draw)."""
-    posterior = {name: np.asarray(trace["posterior"][name].values) for name in names}
+def arrays_of(trace: Any, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Posterior of one variable and the sampler's statistics as plain arrays (chain, draw, ...)."""
     wanted = ("diverging", "energy", "depth", "n_steps", "step_size")
     stats = trace["sample_stats"]
-    return posterior, {name: np.asarray(stats[name].values) for name in wanted if name in stats}
+    return np.asarray(trace["posterior"][name].values), {n: np.asarray(stats[n].values) for n in wanted if n in stats}
 
 
 def diagnose(posterior: Draws, sample_stats: Draws) -> tuple[pd.DataFrame, tuple[Check, ...]]:
@@ -95,7 +95,7 @@ def diagnose(posterior: Draws, sample_stats: Draws) -> tuple[pd.DataFrame, tuple
         rows[name] = [
             float(arviz.rhat(np.asarray(values))),
             float(arviz.ess(np.asarray(values), method="bulk")),
-            float(arviz.ess(np.asarray(values), method="tail")),
+            float(arviz.ess(np.asarray(values), method="tail", prob=TAILS)),
         ]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["r_hat", "ess_bulk", "ess_tail"])
     return table, _sampler_checks(table, sample_stats)

@@ -116,7 +116,8 @@ def locate(kind: str, name: str | os.PathLike[str], folders: Iterable[Path], kno
         return path
     if path.suffix or len(path.parts) > 1:
         expected = f"the path of a {kind} file, or one of: {', '.join(known)}"
-        raise ModelError(f"there is no file '{text}'", expected=expected)
+        taken = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+        raise ModelError(f"'{text}' is a folder" if taken else f"there is no file '{text}'", expected=expected)
     raise UnknownName.among(kind, text, tuple(known))
 
 

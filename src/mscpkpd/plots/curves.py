@@ -11,14 +11,16 @@ import xarray as xr
 
 from mscpkpd.dosing import Regimen
 from mscpkpd.fitting.result import Fit
+from mscpkpd.noise import Noise
 from mscpkpd.observations import Group, bind
 from mscpkpd.simulation import simulate
 from mscpkpd.units import to_unit
 
-__all__ = ["MOST_GROUPS", "fitted_curves", "given", "group_of"]
+__all__ = ["MOST_GROUPS", "doses_text", "fitted_curves", "given", "group_of"]
 
 MOST_GROUPS = 6  # panels side by side
-DRAWS = 200
+DRAWS, REPEATS = 200, 10  # draws of the parameters; new observations of each
+TINY = 1e-300  # the logarithm of nothing
 BANDS = {"lower": 2.5, "lower_50": 25.0, "median": 50.0, "upper_50": 75.0, "upper": 97.5}
 
 
@@ -53,11 +55,15 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
         outputs = [rows.outputs[j] for j in sorted(set(rows.output[rows.group == k]))]
         if outputs:
             sims = simulate(
-                fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times, outputs=outputs, seed=seed,
-                weight=None if groups[k].weight is None else f"{groups[k].weight} kg",
+                fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times.tolist(), outputs=outputs, seed=seed,
+                weight=_weight(groups[k]),
             )  # fmt: skip
             tables += [_table(fit, int(k), groups[k], name, sims, values, seed) for name in outputs]
     return pd.concat(tables, ignore_index=True)
+
+
+def _weight(group: Group) -> str | None:
+    return None if group.weight is None else f"{group.weight} kg"
 
 
 def _grid(observed: np.ndarray) -> np.ndarray:
@@ -74,13 +80,8 @@ def _table(
     good = np.all(np.isfinite(paths), axis=1)
     paths, times = paths[good], sims["time"].to_numpy()
     columns = {label: np.percentile(paths, p, axis=0) for label, p in BANDS.items()}
-    noise = fit.model.output(name).noise
-    new = np.full((2, len(times)), np.nan)
-    if noise is not None:
-        drawn = {key: column[good][:, None] for key, column in values.items()}
-        with np.errstate(invalid="ignore", divide="ignore"):
-            seen = noise.sample(np.random.default_rng(seed), np.maximum(paths, 1e-300), drawn)
-        new = np.percentile(seen, [2.5, 97.5], axis=0)
+    drawn = {key: np.tile(column[good], REPEATS) for key, column in values.items()}
+    new = _new_observations(fit.model.output(name).noise, np.tile(paths, (REPEATS, 1)), drawn, seed)
     hours = to_unit(f"1 {fit.model.time}", "h")
     doses = [given(group.regimen, group.weight, time * hours) for time in times]
     table = pd.DataFrame({"time": times, **columns, "lower_new": new[0], "upper_new": new[1], "given": doses})
@@ -88,6 +89,17 @@ def _table(
     table.insert(0, "doses", doses_text(group.regimen))
     table.insert(0, "group", k)
     return table
+
+
+def _new_observations(
+    noise: Noise | None, paths: np.ndarray, values: Mapping[str, np.ndarray], seed: int
+) -> np.ndarray:
+    """Central 95 % of new observations, shape (2, n_times); the same random numbers at every time keep it smooth."""
+    if noise is None:
+        return np.full((2, paths.shape[1]), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        seen = [noise.sample(np.random.default_rng(seed), np.maximum(f, TINY), values) for f in paths.T]
+    return np.asarray(np.percentile(np.array(seen), [2.5, 97.5], axis=1))
 
 
 def given(regimen: Regimen, weight: float | None, hours: float) -> float:

@@ -66,7 +66,9 @@ def priors_and_posteriors(fit: Fit, *, marks: Marks | None = None) -> Figure | N
     for ax, (name, share) in zip(axes.flat, pairs, strict=False):
         _panel(ax, prior_in_force(fit, name), fit.posterior.learned[name])
         unit = fit.model.parameter(name).unit
-        ax.set_title(plain(name + ("" if unit == "1" else f" [{unit}]")), fontsize=SMALL + 0.5, loc="left", weight="bold")
+        ax.set_title(
+            plain(name + ("" if unit == "1" else f" [{unit}]")), fontsize=SMALL + 0.5, loc="left", weight="bold"
+        )
         colour = WARN if share < LITTLE else MUTED
         ax.set_title(f"learned {decimals(max(share, 0.0))}", fontsize=SMALL, loc="right", color=colour)
     for ax in axes.flat[len(pairs) :]:

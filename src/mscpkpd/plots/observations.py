@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from mscpkpd.fitting.result import Fit
 from mscpkpd.plots.curves import given, group_of
 from mscpkpd.plots.style import DATA, FIT, SERIES, SMALL, Marks, finish, legend_of, plain, sheet
-from mscpkpd.rounding import time_scale
+from mscpkpd.rounding import number, time_scale
 from mscpkpd.units import to_unit
 
-__all__ = ["data_and_fit"]
+__all__ = ["data_and_fit", "observed_rows"]
 
 PERCENT = "%ID"
-WIDE_RANGE = 30.0  # largest over smallest value from which a log axis reads better
+WIDE_RANGE = {True: 10.0, False: 30.0}  # largest over smallest value for a log axis, by whether noise is lognormal
 MANY_TIMES, WIDE_TIMES = 4, 100.0  # likewise for time
 SHOWN = SERIES[1]
 
@@ -67,15 +68,14 @@ def data_and_fit(
         A panel for each group of equal doses. Amounts are in percent of the dose where the data are.
     """
     mine = curves[curves["output"] == output]
-    rows = _rows(fit, output)
+    rows = observed_rows(fit)
+    rows = rows[rows["output"] == output]
     groups = list(dict.fromkeys(mine["group"]))
     extra = pd.DataFrame() if shown is None else shown[shown["output"] == output]
     scale = _scale(fit, output, rows, mine)
     wide = 5.0 if len(groups) < 2 else 2.6 * min(len(groups), 3) + 0.8
     deep = int(np.ceil(len(groups) / 3))
-    figure, axes = sheet(
-        min(len(groups), 3), deep, width=wide, height=0.3 + 2.75 * deep, sharex=True, sharey=True
-    )
+    figure, axes = sheet(min(len(groups), 3), deep, width=wide, height=0.3 + 2.75 * deep, sharex=True, sharey=True)
     for ax, group in zip(axes.flat, groups, strict=False):
         one = mine[mine["group"] == group]
         _curve(ax, one, scale, individuals=bool(np.any(rows["single"])))
@@ -92,21 +92,30 @@ def data_and_fit(
     )
 
 
-def _rows(fit: Fit, output: str) -> pd.DataFrame:
-    """Observations of one output with their group and the amount given by then."""
+def observed_rows(fit: Fit) -> pd.DataFrame:
+    """Predictions of a fit with what is needed to show them.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `Fit.predictions`, and group of equal doses, unit of the data, single (one subject, not a mean), and given:
+        the amount given by then where the data are in percent of it, else NaN.
+    """
     table = fit.predictions.copy()
-    hours = to_unit(f"1 {fit.model.time}", "h")
-    groups = group_of(fit)
-    table["group"] = [groups[str(subject)] for subject in table["subject"]]
-    table["given"] = [
-        given(fit.study.subject(str(subject)).regimen, fit.study.subject(str(subject)).weight, time * hours)
-        if record.unit == PERCENT
-        else np.nan
-        for subject, time, record in zip(table["subject"], table["time"], fit.study.records, strict=True)
-    ]
+    hours, groups = to_unit(f"1 {fit.model.time}", "h"), group_of(fit)
+    subjects = [fit.study.subject(str(name)) for name in table["subject"]]
+    table["group"] = [groups[subject.id] for subject in subjects]
     table["unit"] = [record.unit for record in fit.study.records]
     table["single"] = ~table["kind"].isin(["mean", "logmean"])
-    return table[table["output"] == output]
+    table["given"] = [
+        given(subject.regimen, subject.weight, float(time) * hours) if unit == PERCENT else np.nan
+        for subject, time, unit in zip(subjects, table["time"], table["unit"], strict=True)
+    ]
+    return table
 
 
 def _scale(fit: Fit, output: str, rows: pd.DataFrame, curves: pd.DataFrame) -> _Scale:
@@ -117,6 +126,8 @@ def _scale(fit: Fit, output: str, rows: pd.DataFrame, curves: pd.DataFrame) -> _
         values = np.exp(rows[["observed"]].to_numpy(dtype=float))
     values = values[np.isfinite(values) & (values > 0)]
     spread = float(values.max() / values.min()) if len(values) else 1.0
+    if not (rows["kind"] == "value").any() and rows["single"].all():
+        spread = np.inf  # limits only: what is known is an order of magnitude
     lognormal = definition.noise is not None and definition.noise.is_log
     times = np.unique(rows["time"][rows["time"] > 0])
     far = len(times) >= MANY_TIMES and times[-1] / times[0] >= WIDE_TIMES
@@ -124,7 +135,7 @@ def _scale(fit: Fit, output: str, rows: pd.DataFrame, curves: pd.DataFrame) -> _
     if far:
         factor, unit = 1.0, time_scale(fit.model.time, 0.0)[1]
     label = "% of the dose given" if percent else f"{output} [{definition.unit}]".replace(" [1]", "")
-    log = spread > WIDE_RANGE and (lognormal or not percent)
+    log = spread > WIDE_RANGE[lognormal] and (lognormal or not percent)
     return _Scale(percent, label, log, far, factor, f"time [{unit}]")
 
 
@@ -217,7 +228,9 @@ def _dress(axes: np.ndarray, rows: pd.DataFrame, curves: pd.DataFrame, scale: _S
     times = rows["time"][rows["time"] > 0]
     if scale.log_time and len(times):
         ax.set_xscale("log")
-        ax.set_xlim(float(times.min()) * scale.time / 2, float(curves["time"].max()) * scale.time * 1.1)
+        first = float(times.min()) / 2
+        ax.set_xlim(first * scale.time, float(curves["time"].max()) * scale.time * 1.1)
+        curves = curves[curves["time"] >= first]
         ax.xaxis.set_major_formatter("{x:g}")
     else:
         ax.set_xlim(left=-0.02 * float(curves["time"].max()) * scale.time)
@@ -225,7 +238,8 @@ def _dress(axes: np.ndarray, rows: pd.DataFrame, curves: pd.DataFrame, scale: _S
         ax.set_yscale("log")
         ax.set_ylim(*_limits(rows, curves, scale))
     else:
-        ax.set_ylim(bottom=0.0)
+        ax.set_ylim(0.0, 1.06 * _top(rows, curves, scale))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y, 3)))
     for one in axes.flat:
         one.grid(axis="y", color="#ECECEC", lw=0.7)
         one.set_axisbelow(True)
@@ -236,5 +250,17 @@ def _limits(rows: pd.DataFrame, curves: pd.DataFrame, scale: _Scale) -> tuple[fl
     columns = ("observed", "lower_limit", "upper_limit")
     seen = np.concatenate([_amounts(rows, name, scale) for name in columns])
     seen = seen[np.isfinite(seen) & (seen > 0)]
-    top = max(float(seen.max()), float(np.nanmax(_amounts(curves, "upper", scale))))
-    return float(seen.min()) / 8, top * 3
+    return float(seen.min()) / 8, _top(rows, curves, scale) * 3
+
+
+def _top(rows: pd.DataFrame, curves: pd.DataFrame, scale: _Scale) -> float:
+    """Highest thing to see, in the unit of the axis."""
+    inside = ("upper", "upper_new") if rows["single"].any() else ("upper",)
+    values = [_amounts(curves, name, scale) for name in inside]
+    values += [_amounts(rows, name, scale) for name in ("observed", "upper_limit", "upper_new")]
+    log = (rows["kind"] == "logmean").to_numpy()
+    if log.any():
+        values[-3:-1] = []  # on the scale of logarithms
+    high = _amounts(rows.assign(high=rows["observed"] + rows["sd"].fillna(0.0)), "high", scale)
+    together = np.concatenate([*values, high[~log]])
+    return float(np.nanmax(together[np.isfinite(together)], initial=0.0)) or 1.0

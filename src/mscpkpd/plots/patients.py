@@ -60,5 +60,3 @@ def scored_patients(scores: pd.DataFrame, *, marks: Marks | None = None, banner:
         figure, "Scored patients", marks=marks, subtitle=banner, foot=f"Sorted by P(response).{more}",
         legend=legend_of(axes),
     )  # fmt: skip
-
-

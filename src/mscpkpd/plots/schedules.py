@@ -62,9 +62,7 @@ def schedules_side_by_side(
     names = [str(name) for name in sims["schedule"].to_numpy()]
     columns = min(len(names), 3)
     rows = int(np.ceil(len(names) / columns))
-    figure, axes = sheet(
-        columns, rows, width=2.35 * columns + 0.6, height=2.5 * rows + 0.3, sharex=True, sharey=True
-    )
+    figure, axes = sheet(columns, rows, width=2.35 * columns + 0.6, height=2.5 * rows + 0.3, sharex=True, sharey=True)
     factor, unit = time_scale(str(sims["time"].attrs.get("units", "")), float(sims["time"].max()))
     time = sims["time"].to_numpy() * factor
     remarks = remarks or {}
@@ -125,9 +123,7 @@ def _limit(axes: np.ndarray, quantiles: np.ndarray) -> None:
         first.set_ylim(0, top * 1.06)
 
 
-def exposure_comparison(
-    table: pd.DataFrame, output: str, *, title: str = "", marks: Marks | None = None
-) -> Figure:
+def exposure_comparison(table: pd.DataFrame, output: str, *, title: str = "", marks: Marks | None = None) -> Figure:
     """Compare the exposure to one output between schedules.
 
     Parameters

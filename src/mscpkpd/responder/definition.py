@@ -10,6 +10,7 @@ from typing import Any
 
 from mscpkpd.errors import ModelError, ParameterError, UnknownName
 from mscpkpd.modelfile import library_path
+from mscpkpd.modelfile.library import locate
 from mscpkpd.parameters import EVIDENCE, Prior
 from mscpkpd.responder.mixtures import NormalMixture, parse_terms
 
@@ -160,14 +161,11 @@ def find(name: str | Path) -> Path:
     Raises
     ------
     UnknownName
-        If it is neither.
+        For a name that is not in the library.
+    ModelError
+        For a path where there is no file.
     """
-    shipped = library_path() / "responder" / f"{name}.toml"
-    if str(name) in responders():
-        return shipped
-    if Path(name).is_file():
-        return Path(name)
-    raise UnknownName.among("responder", str(name), responders())
+    return locate("responder", name, [library_path() / "responder"], responders())
 
 
 def read_definition(path: Path, slope: str = "default") -> Definition:
