@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["decimals", "number", "span", "time_scale"]
+__all__ = ["decimals", "number", "span", "time_scale", "unit_text"]
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNKNOWN = "–"
@@ -78,3 +78,8 @@ def time_scale(unit: str, longest: float) -> tuple[float, str]:
     if unit == "h" and longest > LONG_TIME:
         return 1 / 24, "days"
     return 1.0, {"h": "hours", "d": "days"}.get(unit, unit)
+
+
+def unit_text(unit: object) -> str:
+    """Write a unit; nothing for what has none."""
+    return "" if str(unit) == "1" else str(unit).replace("*", " ")

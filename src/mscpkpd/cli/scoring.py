@@ -107,12 +107,16 @@ def _first_lines(scorer: Scorer, table: pd.DataFrame) -> Iterator[str]:
     yield str(table.attrs["banner"])
 
 
+def _notes(table: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(table.attrs["notes"]))
+
+
 def _show(table: pd.DataFrame, scorer: Scorer, patients: Cohort, out: Path | None) -> None:
     say(*_first_lines(scorer, table), "")
     say(f"{scorer.definition.title}", f"Outcome: {table.attrs['outcome']}")
     if patients.synthetic:
         say("SYNTHETIC patients: the numbers describe no real patient")
-    say(*(f"note: {note}" for note in table.attrs["notes"]))
+    say(*(f"note: {note}" for note in _notes(table)))
     show_table(("patient", "P(response)", str(table.attrs["interval"]), "prior share", "flags"), _shown(table))
     say("Prior share: 1 means that the score rests on the prior alone, 0 that the cohort leaves nothing open.")
     if out is not None:
@@ -134,7 +138,7 @@ def _json(table: pd.DataFrame, scorer: Scorer, patients: Cohort, out: Path | Non
         "outcome": table.attrs["outcome"],
         "interval": table.attrs["interval"],
         "synthetic": patients.synthetic,
-        "notes": list(table.attrs["notes"]),
+        "notes": _notes(table),
         "updated": scorer.updated,
         "scores": table_records(table),
         "out": None if out is None else str(out),

@@ -121,8 +121,6 @@ def simulate(
         show_json(_json(sims, exposures, out, verdict))
     else:
         _show(sims, exposures, changed.output_names, out, verdict)
-        if source is not None and source.posterior.prior_only:
-            say(f"Prior only, the data of the fit do not inform them: {', '.join(source.posterior.prior_only)}")
     return 3 if failed else 0
 
 
@@ -282,7 +280,11 @@ def _show(sims: xr.Dataset, exposures: pd.DataFrame, outputs: tuple[str, ...], o
         peaks = exposures[(exposures["metric"] == "peak") & exposures["output"].isin(outputs)]
         say("Peak: median, and 95 % of subjects and draws" if peaks["n"].max() > 1 else "Peak")
         schedules = list(dict.fromkeys(peaks["schedule"]))
-        show_table(("output", "unit", *schedules), _peak_rows(peaks, schedules))
+        priors = _prior_only(sims)
+        header = ("output", "unit", *schedules, *(["prior only"] if priors else []))
+        show_table(header, _peak_rows(peaks, schedules, priors))
+        if priors:
+            say("Prior only: parameters behind this output of which the fitted data say nothing.")
     say(f"Wrote {out}" if _is_table(out) else f"Run folder: {out}. Open {out / 'report.html'}")
 
 
@@ -290,10 +292,17 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _peak_rows(peaks: pd.DataFrame, schedules: list[str]) -> Iterator[tuple[str, ...]]:
+def _prior_only(sims: xr.Dataset) -> dict[str, str]:
+    """Parameters that are drawn from their prior, by the output that rests on them."""
+    texts = {name: str(sims[name].attrs.get("prior_only", "")) for name in _names(sims)}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _peak_rows(peaks: pd.DataFrame, schedules: list[str], priors: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     for output, rows in peaks.groupby("output", sort=False):
         cells = {row["schedule"]: _peak(row) for row in table_records(rows)}
-        yield (str(output), str(rows["unit"].iloc[0]), *(cells[name] for name in schedules))
+        only = [priors.get(str(output), "")] if priors else []
+        yield (str(output), str(rows["unit"].iloc[0]), *(cells[name] for name in schedules), *only)
 
 
 def _peak(row: Mapping[str, Any]) -> str:
@@ -309,5 +318,6 @@ def _json(sims: xr.Dataset, exposures: pd.DataFrame, out: Path, verdict: str) ->
         "sizes": {str(name): size for name, size in sims.sizes.items()},
         "units": {"time": sims["time"].attrs["units"], **{name: sims[name].attrs["units"] for name in _names(sims)}},
         "parameters": sims.attrs["parameters"],
+        "prior_only": _prior_only(sims),
         "exposures": table_records(exposures),
     }

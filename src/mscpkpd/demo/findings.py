@@ -33,12 +33,13 @@ def _fitted(human: Fit) -> str:
     dose = sum(dose.amount for dose in human.study.subjects[0].regimen.doses)
     at = {(row["output"], row["time"]): 100 * row["predicted"] / dose for row in human.predictions.to_dict("records")}
     first, last = min(time for _, time in at), max(time for _, time in at)
+    lung_label = [number(at["lung_label", time], 2) for time in (first, last)]
+    elsewhere = number(at["liver_label", last] + at["spleen_label", last], 2)
     return (
-        f"In four patients the label in lung falls from {number(at['lung_label', first], 2)} % of the dose at {first:g} h "
-        f"to {number(at['lung_label', last], 2)} % on day {last / 24:g} while liver and spleen together rise to "
-        f"{number(at['liver_label', last] + at['spleen_label', last], 2)} %: this fixes the share that the lung catches "
-        f"({middle} %, 95 % interval {low} to {high} %), but teaches little about {len(few)} parameters and nothing about "
-        f"{len(only)}, among them all that PGE2 and IL-10 depend on alone."
+        f"In four patients the label in lung falls from {lung_label[0]} % of the dose at {first:g} h to "
+        f"{lung_label[1]} % on day {last / 24:g} while liver and spleen together rise to {elsewhere} %: this fixes "
+        f"the share that the lung catches ({middle} %, 95 % interval {low} to {high} %), but teaches little about "
+        f"{len(few)} parameters and nothing about {len(only)}, among them all that only PGE2 and IL-10 depend on."
     )
 
 
@@ -48,13 +49,14 @@ def _simulated(sims: xr.Dataset | None, exposures: dict[str, pd.DataFrame]) -> s
     cells = exposures["lung_cells"].query("metric == 'auc'").set_index("schedule")["median"]
     high, low = str(cells.idxmax()), str(cells.idxmin())
     il10 = sims["il10"].to_numpy()
-    start, peak = np.nanmedian(il10[..., 0]), np.nanmedian(np.nanmax(il10, axis=-1))
-    prior = [name for name in exposures if sims[name].attrs.get("prior_only")]
+    start, peak = (number(float(x), 2) for x in (np.nanmedian(il10[..., 0]), np.nanmedian(np.nanmax(il10, axis=-1))))
+    prior = [str(sims[name].attrs["long_name"]) for name in exposures if sims[name].attrs.get("prior_only")]
+    ratio = number(float(cells.max() / cells.min()), 2)
     return (
-        f"For an adult of 70 kg, {high} gives {number(cells.max() / cells.min(), 2)} times the viable cells in lung over "
-        f"60 days that {low} gives, in proportion to the dose; the predictions of {' and '.join(prior)} are prior only "
-        f"(IL-10, a marker of engagement and not of efficacy, goes from a median of {number(start, 2)} to a peak of "
-        f"{number(peak, 2)} pg/mL), because the label data say nothing about them."
+        f"For an adult of 70 kg, {high} gives {ratio} times the viable cells in lung over 60 days that {low} gives, in "
+        f"proportion to the dose; the predictions of {' and '.join(prior)} are prior only, because the label data say "
+        f"nothing about them (IL-10, a marker of engagement and not of efficacy, goes from a median of {start} to a "
+        f"peak of {peak} pg/mL)."
     )
 
 
@@ -62,10 +64,11 @@ def _scored(scores: pd.DataFrame) -> str:
     p, share = scores["p_response"], scores["prior_share"]
     cohort = scores.attrs["cohort"]
     width = float((scores["upper"] - scores["lower"]).median())
+    dominated = int((share > 0.5).sum())
     return (
-        f"After a SYNTHETIC cohort of {cohort['labelled']}, {cohort['responders']} of whom responded, ten SYNTHETIC patients "
-        f"score from {decimals(p.min())} to {decimals(p.max())} with 95 % intervals {decimals(width)} wide in the middle; "
-        f"for {int((share > 0.5).sum())} of them more than half of the uncertainty is still that of the prior."
+        f"After a SYNTHETIC cohort of {cohort['labelled']}, {cohort['responders']} of whom responded, ten SYNTHETIC "
+        f"patients score from {decimals(p.min())} to {decimals(p.max())}, half of them with 95 % intervals wider than "
+        f"{decimals(width)}; for {dominated} of them more than half of the uncertainty is still that of the prior."
     )
 
 

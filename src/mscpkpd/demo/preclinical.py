@@ -25,9 +25,9 @@ TIMES = {  # h; the fine grid is for half-lives
     "rat": np.array([0.083, 1.0, 2.0, 20.0, 24.0, 48.0, 72.0]),
     "mouse": np.unique(np.concatenate([[0.083, 0.25, 1.0, 24.0, 72.0, 96.0], np.arange(0.0, 121.0, 1.0)])),
 }
-OUTPUTS = (
-    "lung_label", "liver_label", "spleen_label", "blood_cells", "lung_cells", "liver_cells", "spleen_cells", "rest_cells",
-)  # fmt: skip
+ORGANS = ("lung", "liver", "spleen")
+BODY = ("blood", *ORGANS, "rest")
+OUTPUTS = (*(f"{organ}_label" for organ in ORGANS), *(f"{place}_cells" for place in BODY))
 PERCENT, HOURS = "% (of the dose, or as named)", "half-life [h]"
 QUANTILES = {"lower": 0.025, "lower_50": 0.25, "median": 0.5, "upper_50": 0.75, "upper": 0.975}
 
@@ -65,6 +65,17 @@ class _Animal:
     def prior(self, name: str) -> np.ndarray:
         """Evenly spaced quantiles of a prior, which say more than as many draws."""
         return np.asarray(self.model.parameter(name).prior.quantile((np.arange(999) + 0.5) / 999))
+
+    def half_life(self) -> np.ndarray:
+        """First time at which at most half of the viable cells are left; NaN where that is later than the grid."""
+        body = np.asarray(sum(self.paths[f"{place}_cells"] for place in BODY))
+        left = body / body[:, :1]
+        out = np.full(len(left), np.nan)
+        for k, path in enumerate(left):
+            if np.any(path <= 0.5):
+                j = int(np.argmax(path <= 0.5))
+                out[k] = np.interp(-0.5, [-path[j - 1], -path[j]], self.times[j - 1 : j + 1])
+        return out
 
     def informed_by(self, study: str) -> str:
         """Parameters whose prior rests on a study."""
@@ -127,7 +138,7 @@ NUMBERS = (
     ),
     _Number(
         "mouse", "cells in six other tissues", {"study": "lee_2009", "organ": "other_tissues_sum"}, PERCENT,
-        lambda a: a.at("liver_cells", 24.0) + a.at("spleen_cells", 24.0), "liver_cells + spleen_cells at 24 h, two of six",
+        lambda a: a.at("liver_cells", 24.0) + a.at("spleen_cells", 24.0), "liver_cells + spleen_cells at 24 h",
     ),
     _Number(
         "mouse", "half-life in lung", {"study": "lee_2009", "quantity": "half_life_h"}, HOURS,
@@ -135,7 +146,7 @@ NUMBERS = (
     ),
     _Number(
         "mouse", "half-life in the whole body", {"study": "wuttisarnwattana_2020", "quantity": "half_life_h"}, HOURS,
-        lambda a: _half_life(a), "time until half of the viable cells are left",
+        _Animal.half_life, "time until half of the viable cells are left",
     ),
 )  # fmt: skip
 
@@ -151,14 +162,16 @@ ORDERS = (
     _Order(
         "rat", {"study": "detante_2009", "organ": "spleen"},
         lambda a: (a.at("spleen_label", 20.0) > a.at("spleen_label", 2.0))
-        & (a.at("liver_label", 20.0) <= a.at("liver_label", 2.0)), "spleen_label rises from 2 to 20 h, liver_label does not",
+        & (a.at("liver_label", 20.0) <= a.at("liver_label", 2.0)),
+        "spleen_label rises from 2 to 20 h, liver_label does not",
     ),
     _Order(
         "rat", {"study": "gao_2001", "organ": "lung"}, lambda a: _largest(a, "lung", 48.0),
         "lung_label the largest of lung, liver, spleen at 48 h",
     ),
     _Order(
-        "mouse", {"study": "eggenhofer_2012", "organ": "lung", "quantity": "marker"}, lambda a: _largest(a, "lung", 1.0),
+        "mouse", {"study": "eggenhofer_2012", "organ": "lung", "quantity": "marker"},
+        lambda a: _largest(a, "lung", 1.0),
         "lung_label the largest of lung, liver, spleen at 1 h",
     ),
     _Order(
@@ -249,18 +262,6 @@ def _short(row: pd.Series) -> str:
 
 
 def _largest(animal: _Animal, organ: str, time: float) -> np.ndarray:
-    others = [name for name in ("lung", "liver", "spleen") if name != organ]
+    others = [name for name in ORGANS if name != organ]
     mine = animal.at(f"{organ}_label", time)
     return np.asarray(np.all([mine > animal.at(f"{name}_label", time) for name in others], axis=0))
-
-
-def _half_life(animal: _Animal) -> np.ndarray:
-    """First time at which at most half of the viable cells are left; NaN where that is later than the grid."""
-    body = sum(animal.paths[f"{name}_cells"] for name in ("blood", "lung", "liver", "spleen", "rest"))
-    share = np.asarray(body) / np.asarray(body)[:, :1]
-    out = np.full(len(share), np.nan)
-    for k, path in enumerate(share):
-        if np.any(path <= 0.5):
-            j = int(np.argmax(path <= 0.5))
-            out[k] = np.interp(-0.5, [-path[j - 1], -path[j]], animal.times[j - 1 : j + 1])
-    return out

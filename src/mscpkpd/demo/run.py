@@ -211,8 +211,7 @@ def _sampled(run: _Run, model: Model, study: Study, part: str, stage: str, shown
         model, study, "nuts", start=start, seed=run.seed, draws=how.draws, tune=how.tune, chains=how.chains,
         progress=lambda done, wanted: run.tell(stage, done, wanted),
     )  # fmt: skip
-    found = _kept(run, found, part, shown)
-    return found
+    return _kept(run, found, part, shown)
 
 
 def _kept(run: _Run, found: Fit, part: str, shown: pd.DataFrame | None = None) -> Fit:
@@ -273,8 +272,7 @@ def _mouse(run: _Run) -> None:
     found = _kept(run, found, "mouse")
     truth = tomllib.loads((folder / f"{MOUSE}.toml").read_text(encoding="utf-8"))["truth"]
     table = found.table[["parameter", "unit", "estimate", "lower", "upper", "note"]].copy()
-    values = {**model.values, **truth}
-    table["truth"] = [values[name] for name in table["parameter"]]
+    table["truth"] = [truth.get(name, model.parameter(name).value) for name in table["parameter"]]
     run.keep("truth", table)
     run.tell(stage, 1, 1)
 

@@ -55,10 +55,10 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
         outputs = [rows.outputs[j] for j in sorted(set(rows.output[rows.group == k]))]
         if outputs:
             sims = simulate(
-                fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times.tolist(), outputs=outputs, seed=seed,
-                weight=_weight(groups[k]),
+                fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times.tolist(), outputs=outputs,
+                weight=_weight(groups[k]), seed=seed,
             )  # fmt: skip
-            tables += [_table(fit, int(k), groups[k], name, sims, values, seed) for name in outputs]
+            tables += [_table(fit, groups[k], sims[name], values, seed).assign(group=int(k)) for name in outputs]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -74,11 +74,11 @@ def _grid(observed: np.ndarray) -> np.ndarray:
 
 
 def _table(
-    fit: Fit, k: int, group: Group, name: str, sims: xr.Dataset, values: Mapping[str, np.ndarray], seed: int
+    fit: Fit, group: Group, simulated: xr.DataArray, values: Mapping[str, np.ndarray], seed: int
 ) -> pd.DataFrame:
-    paths = sims[name].to_numpy()[0, 0]  # (draw, time)
+    name, paths = str(simulated.name), simulated.to_numpy()[0, 0]  # (draw, time)
     good = np.all(np.isfinite(paths), axis=1)
-    paths, times = paths[good], sims["time"].to_numpy()
+    paths, times = paths[good], simulated["time"].to_numpy()
     columns = {label: np.percentile(paths, p, axis=0) for label, p in BANDS.items()}
     drawn = {key: np.tile(column[good], REPEATS) for key, column in values.items()}
     new = _new_observations(fit.model.output(name).noise, np.tile(paths, (REPEATS, 1)), drawn, seed)
@@ -87,7 +87,6 @@ def _table(
     table = pd.DataFrame({"time": times, **columns, "lower_new": new[0], "upper_new": new[1], "given": doses})
     table.insert(0, "output", name)
     table.insert(0, "doses", doses_text(group.regimen))
-    table.insert(0, "group", k)
     return table
 
 

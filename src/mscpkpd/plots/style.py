@@ -16,9 +16,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 __all__ = [
-    "AXIS", "DATA", "FIT", "INK", "MUTED", "PRIOR", "SERIES", "WARN", "Marks",
-    "Legend", "blank_axes", "finish", "legend_of", "plain", "save", "sheet", "wrapped",
-]  # fmt: skip
+    "AXIS",
+    "DATA",
+    "FIT",
+    "INK",
+    "MUTED",
+    "PRIOR",
+    "SERIES",
+    "SMALL",
+    "WARN",
+    "Legend",
+    "Marks",
+    "blank_axes",
+    "finish",
+    "legend_of",
+    "plain",
+    "save",
+    "sheet",
+    "wrapped",
+]
 
 # Okabe and Ito: told apart by people with any kind of colour vision, and in grey
 FIT, PRIOR, WARN = "#0072B2", "#8C8C8C", "#B3261E"
@@ -160,10 +176,19 @@ def finish(
         figure.text(0.1 / width, y, plain(text), size=size, color=colour, weight=weight, va="top", linespacing=1.25)
         y -= _inches(text, size) / total
     if legend:
+        corner = (0.02 / width, (notes - 0.03) / total)
         figure.legend(
-            list(legend.values()), list(legend), loc="lower left", bbox_to_anchor=(0.02 / width, (notes - 0.03) / total),
-            ncols=columns, frameon=False, fontsize=SMALL, handlelength=1.8, columnspacing=1.4, labelspacing=0.35,
-        ).set_in_layout(False)  # fmt: skip
+            list(legend.values()),
+            list(legend),
+            loc="lower left",
+            bbox_to_anchor=corner,
+            ncols=columns,
+            frameon=False,
+            fontsize=SMALL,
+            handlelength=1.8,
+            columnspacing=1.4,
+            labelspacing=0.35,
+        ).set_in_layout(False)
     if below:
         figure.text(0.1 / width, 0.06 / total, plain(below), size=SMALL, color=MUTED, va="bottom", linespacing=1.25)
     if marks.synthetic:

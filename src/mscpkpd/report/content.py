@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mscpkpd.errors import InputError
 from mscpkpd.plots.style import Marks
-from mscpkpd.report.html import Html, element, escaped, joined, notice, page, section, table
+from mscpkpd.report.html import Column, Html, element, escaped, joined, notice, page, section, table
+from mscpkpd.rounding import decimals, number, span
 
 __all__ = [
-    "FIGURES", "MARK", "PAGE", "Content", "Part", "made_with", "origin", "read_record", "settings_table", "write_page",
-]  # fmt: skip
+    "FIGURES",
+    "MARK",
+    "PAGE",
+    "Content",
+    "Part",
+    "estimate_columns",
+    "made_with",
+    "origin",
+    "read_record",
+    "settings_table",
+    "share",
+    "strong",
+    "write_page",
+]
 
 MARK = "provenance.json"  # every run folder holds it
 PAGE = "report.html"
 FIGURES = "figures"
-ELSEWHERE = ("format", "kind", "schedules", "notes", "title", "synthetic", "quick", "checks", "tables", "found")
+# of a record: what a page shows in words, not in its table of settings
+ELSEWHERE = (
+    "format",
+    "kind",
+    "schedules",
+    "notes",
+    "title",
+    "synthetic",
+    "quick",
+    "found",
+    "faults",
+    "missing",
+    "parts",
+)
 
 
 @dataclass(frozen=True)
@@ -105,8 +131,26 @@ def made_with(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def settings_table(settings: Mapping[str, Any]) -> Html:
     """What was asked for, and the versions of what computed it."""
-    rows = [(name, _one_line(value)) for name, value in settings.items()]
-    return table(("setting", "value"), rows)
+    rows = [{"name": name, "value": _one_line(value)} for name, value in settings.items()]
+    return table(rows, (Column("setting", lambda row: row["name"]), Column("value", lambda row: row["value"])))
+
+
+def strong(key: str) -> Callable[[Mapping[Any, Any]], Html]:
+    """A cell in bold."""
+    return lambda row: element("strong", row[key])
+
+
+def share(row: Mapping[Any, Any], key: str = "learned") -> str:
+    """Share of the prior variance that is gone; a posterior that is wider by chance has learned 0."""
+    return decimals(max(row[key], 0.0))
+
+
+def estimate_columns(title: str, ending: str = "") -> tuple[Column, Column]:
+    """An estimate and its interval, from the columns estimate, lower and upper with this ending."""
+    return (
+        Column(title, lambda row: number(row[f"estimate{ending}"]), numeric=True),
+        Column("95 % interval", lambda row: span(row[f"lower{ending}"], row[f"upper{ending}"]), numeric=True),
+    )
 
 
 def _one_line(value: Any) -> str:

@@ -7,11 +7,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from mscpkpd.plots import estimates_and_truth, facts_and_priors, save
+from mscpkpd.plots import estimates_and_truth, save
 from mscpkpd.plots.style import Marks
-from mscpkpd.report.content import FIGURES, Content, Part, made_with, origin, read_record, settings_table
-from mscpkpd.report.html import Html, details, element, image, joined, notice, paragraph, section, table
-from mscpkpd.rounding import decimals, number, span
+from mscpkpd.report.content import (
+    FIGURES,
+    Content,
+    Part,
+    estimate_columns,
+    made_with,
+    read_record,
+    settings_table,
+    share,
+    strong,
+)
+from mscpkpd.report.html import Column, Html, element, image, joined, notice, paragraph, section, table
+from mscpkpd.report.preclinical import preclinical_part
+from mscpkpd.rounding import decimals, number, unit_text
 
 __all__ = ["demo_content"]
 
@@ -90,109 +101,34 @@ def _human(folder: Path, contents: Mapping[str, Content]) -> Html:
     )
 
 
+def _preclinical(folder: Path, marks: Marks) -> Html:
+    numbers, orders, listed = (_table(folder, name) for name in ("preclinical", "orderings", "listed"))
+    if numbers.empty:
+        return notice("Not computed.")
+    return preclinical_part(numbers, orders, listed, folder / FIGURES / "preclinical.png", marks)
+
+
 def _first_image(folder: Path) -> Html:
     compared = _table(folder, "first_image")
     if compared.empty:
         return notice("Not computed.")
     text = paragraph(
-        "One abstract dates the first image 2 h after the infusion, the other immediately after it. The same fit with 0.5 h "
-        "shows what that changes; the shift is in posterior SDs of the fit at 2 h."
+        "One abstract dates the first image 2 h after the infusion, the other immediately after it. The same fit with "
+        "0.5 h shows what that changes; the shift is in posterior SDs of the fit at 2 h."
     )
-    rows = [
-        (element("strong", row["parameter"]), number(row["estimate"]), span(row["lower"], row["upper"]), decimals(max(row["learned"], 0.0)),
-         number(row["estimate_early"]), span(row["lower_early"], row["upper_early"]), decimals(max(row["learned_early"], 0.0)),
-         decimals(row["shift"]), "" if str(row["unit"]) == "1" else row["unit"])
-        for row in compared.to_dict("records")
-    ]  # fmt: skip
-    header = ("parameter", "at 2 h", "95 %", "learned", "at 0.5 h", "95 %", "learned", "shift", "unit")
-    most = max(compared.to_dict("records"), key=lambda row: abs(row["shift"]))
+    columns = (
+        Column("parameter", strong("parameter")),
+        *estimate_columns("first image at 2 h"),
+        Column("learned", share, numeric=True),
+        *estimate_columns("at 0.5 h", "_early"),
+        Column("learned", lambda row: share(row, "learned_early"), numeric=True),
+        Column("shift", lambda row: decimals(row["shift"]), numeric=True),
+        Column("unit", lambda row: unit_text(row["unit"])),
+    )
+    rows = compared.to_dict("records")
+    most = max(rows, key=lambda row: abs(row["shift"]))
     largest = paragraph(f"Largest shift: {most['parameter']}, {decimals(most['shift'])} posterior SDs.", class_="soft")
-    return joined(text, table(header, rows, numbers=range(1, 8)), largest)
-
-
-# ---- preclinical -------------------------------------------------------------------------------------------------
-
-
-def _preclinical(folder: Path, marks: Marks) -> Html:
-    numbers, orders = _table(folder, "preclinical"), _table(folder, "orderings")
-    if numbers.empty:
-        return notice("Not computed.")
-    figure = save(facts_and_priors(numbers, marks=marks), folder / FIGURES / "preclinical.png")
-    about = paragraph(
-        "Published means, bounds and orders in rats and mice beside what the models predict before any data: nothing here is "
-        "fitted, every prediction is prior only. ", element("strong", "These facts cannot test the model alone"),
-        ": they are single numbers of single studies, most without a spread, and those of ",
-        ", ".join(_informing(numbers, orders)), " were used to write priors, so that agreement with them is no evidence.",
-    )  # fmt: skip
-    picture = image(
-        figure, "Published facts beside prior predictions", caption="Prior only. Grey: the study informed a prior."
-    )
-    return joined(about, picture, _numbers(numbers), _orders(orders), _listed(_table(folder, "listed")))
-
-
-def _informing(numbers: pd.DataFrame, orders: pd.DataFrame) -> list[str]:
-    both = pd.concat([numbers, orders])
-    used = both[both["informed_priors"].fillna("") != ""]
-    return list(dict.fromkeys(" ".join(str(reference).split()[:2]) for reference in used["reference"]))
-
-
-def _numbers(numbers: pd.DataFrame) -> Html:
-    rows = []
-    for row in numbers.to_dict("records"):
-        observed = row["finding"] if isinstance(row["finding"], str) else number(row["observed"])
-        observed = f"< {observed}" if row["bound"] == "<" else observed
-        observed += f" ± {number(row['sd'])}" if row["sd"] == row["sd"] else ""  # noqa: PLR0124 - NaN
-        rows.append((row["reference"], row["statement"], observed, f"{number(row['median'])} ({span(row['lower'], row['upper'])})",
-                     row["predicted_as"], _informed(row["informed_priors"]), row["use"], origin(row["provenance"], "")))  # fmt: skip
-    header = (
-        "study",
-        "published",
-        "value",
-        "prior prediction, median (95 %)",
-        "predicted as",
-        "informed the prior of",
-        "use",
-        "evidence",
-    )
-    return table(header, rows, numbers=(2,), caption="Numbers: percent, half-lives in h")
-
-
-def _informed(names: object) -> str:
-    return names if isinstance(names, str) and names else "none: independent"
-
-
-def _orders(orders: pd.DataFrame) -> Html:
-    rows = [
-        (row["reference"], row["statement"], f"{100 * row['agree']:.0f} %", row["predicted_as"], _informed(row["informed_priors"]),
-         row["use"], origin(row["provenance"], ""))
-        for row in orders.to_dict("records")
-    ]  # fmt: skip
-    header = (
-        "study",
-        "published",
-        "prior draws that agree",
-        "a draw agrees if",
-        "informed the prior of",
-        "use",
-        "evidence",
-    )
-    return table(header, rows, numbers=(2,), caption="Orders")
-
-
-def _listed(listed: pd.DataFrame) -> Html:
-    rows = [
-        (
-            row["reference"],
-            row["species"],
-            row["statement"],
-            row["use"],
-            origin(row["provenance"], ""),
-            row["use_reason"],
-        )
-        for row in listed.fillna("").to_dict("records")
-    ]
-    body = table(("study", "species", "published", "use", "evidence", "why this use"), rows)
-    return details(f"{len(rows)} further facts of the evidence table, with what a fit may do with them", body)
+    return joined(text, table(rows, columns), largest)
 
 
 # ---- mouse, what is not informed, record -------------------------------------------------------------------------
@@ -203,8 +139,8 @@ def _mouse(folder: Path, contents: Mapping[str, Content], marks: Marks) -> Html:
         return notice("Not computed.")
     about = paragraph(
         element("span", "SYNTHETIC: invented, not measured. ", class_="alert"),
-        "A complete destructive study, made with the model itself: it shows that cells, PGE2 and IL-10 are fitted together, and "
-        "says nothing about mice.",
+        "A complete destructive study, made with the model itself: it shows that cells, PGE2 and IL-10 are fitted "
+        "together, and says nothing about mice.",
     )  # fmt: skip
     return joined(about, _without_uninformed(contents["mouse"]), _truth(folder, marks))
 
@@ -217,16 +153,15 @@ def _truth(folder: Path, marks: Marks) -> Html:
     inside = int(((judged["lower"] <= judged["truth"]) & (judged["truth"] <= judged["upper"])).sum())
     figure = estimates_and_truth(judged, marks=Marks(synthetic=True, quick=marks.quick))
     picture = image(save(figure, folder / FIGURES / "truth_SYNTHETIC.png"), "Estimates over the values behind the data")
-    rows = [
-        (element("strong", row["parameter"]), number(row["truth"]), number(row["estimate"]), span(row["lower"], row["upper"]),
-         "" if str(row["unit"]) == "1" else row["unit"])
-        for row in known.to_dict("records")
-    ]  # fmt: skip
-    header = ("parameter", "truth", "estimate", "95 % interval", "unit")
-    words = paragraph(f"{inside} of {len(judged)} intervals hold the value that the data were made with.")
-    return section(
-        "Estimates against the truth (SYNTHETIC)", words, picture, table(header, rows, numbers=(1, 2, 3)), level=3
+    columns = (
+        Column("parameter", strong("parameter")),
+        Column("truth", lambda row: number(row["truth"]), numeric=True),
+        *estimate_columns("estimate"),
+        Column("unit", lambda row: unit_text(row["unit"])),
     )
+    words = paragraph(f"{inside} of {len(judged)} intervals hold the value that the data were made with.")
+    body = table(known.to_dict("records"), columns)
+    return section("Estimates against the truth (SYNTHETIC)", words, picture, body, level=3)
 
 
 def _uninformed(contents: Mapping[str, Content]) -> Html:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mscpkpd.fitting.result import Fit, load_fit
+from mscpkpd.parameters import Parameter
 from mscpkpd.plots import data_and_fit, fitted_curves, learned_shares, priors_and_posteriors, save
 from mscpkpd.plots.learning import LITTLE, little_learned, prior_in_force
 from mscpkpd.plots.observations import observed_rows
 from mscpkpd.plots.style import Marks
-from mscpkpd.report.content import FIGURES, Content, Part, origin, settings_table
-from mscpkpd.report.html import Html, bullets, details, element, gallery, image, joined, paragraph, table
-from mscpkpd.rounding import decimals, number, span
+from mscpkpd.report.content import (
+    FIGURES,
+    Content,
+    Part,
+    estimate_columns,
+    origin,
+    settings_table,
+    share,
+    strong,
+)
+from mscpkpd.report.html import Column, Html, bullets, details, element, gallery, image, joined, paragraph, table
+from mscpkpd.rounding import decimals, number, unit_text
 
 __all__ = ["CURVES", "SHOWN", "fit_content", "marks_of_fit"]
 
@@ -24,6 +34,12 @@ CURVES, SHOWN = "curves.csv", "shown.csv"
 METHODS = {"nuts": "Posterior by NUTS", "least_squares": "Least squares"}
 MOST_ROWS = 400
 TOP = 3  # parameters named in the first sentences
+WIDE, PERCENT = " (wide)", "% of the dose"
+NO_OUTPUT = (
+    "No observed output depends on them: their draws are draws from the prior, and every prediction that rests on them "
+    "says so."
+)
+HARDLY = "The observed outputs depend on them, but these data hardly narrow them: the posterior is about the prior."
 
 
 def fit_content(folder: Path, *, show_data: bool = True) -> Content:
@@ -42,11 +58,7 @@ def fit_content(folder: Path, *, show_data: bool = True) -> Content:
     shown = pd.read_csv(folder / SHOWN) if (folder / SHOWN).is_file() else None
     pictures = folder / FIGURES
     pictures.mkdir(exist_ok=True)
-    data = [
-        _picture(data_and_fit(fit, curves, name, marks=marks, individuals=show_data, shown=shown), pictures, f"data_{name}",
-                 f"Data and fitted model of {name}")
-        for name in dict.fromkeys(curves["output"])
-    ]  # fmt: skip
+    data = [_data_picture(fit, curves, name, pictures, shown, show_data=show_data) for name in _outputs(curves)]
     learned = [
         _picture(figure, pictures, name, alt)
         for figure, name, alt in (
@@ -60,8 +72,8 @@ def fit_content(folder: Path, *, show_data: bool = True) -> Content:
         Part("Parameters", joined(_parameters(fit), gallery(learned), _held(fit))),
         Part("What the data did not inform", _not_informed(fit)),
         Part("Observations and predictions", _observations(fit, show_data=show_data)),
-        Part("How it was made", joined(_checks(fit), bullets(fit.notes), details("Settings and versions", settings_table(fit.settings)))),
-    )  # fmt: skip
+        Part("How it was made", _made(fit)),
+    )
     title = f"{METHODS.get(fit.method, fit.method)}: {fit.model.title or fit.model.name}, {fit.study.name}"
     return Content(title, _found(fit), marks, parts)
 
@@ -71,6 +83,17 @@ def marks_of_fit(fit: Fit) -> Marks:
     quick = bool(fit.settings.get("quick", False))
     warning = "" if fit.converged else "NOT A RESULT: the fit does not pass its checks"
     return Marks(synthetic=fit.study.synthetic, quick=quick, warning=warning)
+
+
+def _outputs(curves: pd.DataFrame) -> list[str]:
+    return [str(name) for name in dict.fromkeys(curves["output"])]
+
+
+def _data_picture(
+    fit: Fit, curves: pd.DataFrame, output: str, folder: Path, shown: pd.DataFrame | None, *, show_data: bool
+) -> Html:
+    figure = data_and_fit(fit, curves, output, marks=marks_of_fit(fit), individuals=show_data, shown=shown)
+    return _picture(figure, folder, f"data_{output}", f"Data and fitted model of {output}")
 
 
 def _picture(figure: Any, folder: Path, name: str, alt: str) -> Html:
@@ -130,119 +153,117 @@ def _about_the_bands(fit: Fit, shown: pd.DataFrame | None, *, show_data: bool) -
 
 def _parameters(fit: Fit) -> Html:
     sampled = bool(fit.table["learned"].notna().any())
-    header = ["parameter", "meaning", "estimate", "95 % interval", "unit"]
-    header += ["learned", "R-hat", "ESS", "prior"] if sampled else ["SD"]
-    rows = [_parameter_row(fit, row, sampled=sampled) for row in fit.table.to_dict("records")]
-    right = (2, 3, 5, 6, 7) if sampled else (2, 3, 5)
-    kind = str(fit.table.attrs.get("interval", ""))
-    return table([*header, "evidence and source of the prior"], rows, numbers=right, caption=f"Estimates: {kind}")
+    columns = (
+        Column("parameter", strong("parameter")),
+        Column("meaning", lambda row: fit.model.parameter(row["parameter"]).about),
+        *estimate_columns("estimate"),
+        Column("unit", lambda row: unit_text(row["unit"])),
+        *(_sampled_columns(fit) if sampled else (Column("SD", lambda row: number(row["sd"]), numeric=True),)),
+        Column("evidence and source of the prior", lambda row: _origin(fit.model.parameter(row["parameter"]))),
+    )
+    caption = f"Estimates: {fit.table.attrs.get('interval', '')}"
+    return table(fit.table.to_dict("records"), columns, caption=caption)
 
 
-def _parameter_row(fit: Fit, row: Mapping[Any, Any], *, sampled: bool) -> list[object]:
-    name = str(row["parameter"])
-    parameter = fit.model.parameter(name)
-    cells: list[object] = [
-        element("strong", name), parameter.about, number(row["estimate"]), span(row["lower"], row["upper"]),
-        "" if parameter.unit == "1" else parameter.unit,
-    ]  # fmt: skip
-    if sampled:
-        only = row["note"] == "prior only"
-        ess = min(row["ess_bulk"], row["ess_tail"])
-        share = element("span", "prior only", class_="alert") if only else decimals(max(row["learned"], 0.0))
-        prior = f"{prior_in_force(fit, name)}" + (" (wide)" if row["note"] == "wide prior" else "")
-        cells += [share, decimals(row["r_hat"], 3), number(ess, 3) if ess == ess else "–", prior]  # noqa: PLR0124 - NaN
-    else:
-        cells.append(number(row["sd"]))
-    return [*cells, origin(parameter.evidence, parameter.source)]
+def _sampled_columns(fit: Fit) -> tuple[Column, ...]:
+    return (
+        Column("learned", _learned, numeric=True),
+        Column("R-hat", lambda row: decimals(row["r_hat"], 3), numeric=True),
+        Column("ESS", lambda row: number(min(row["ess_bulk"], row["ess_tail"])), numeric=True),
+        Column("prior", lambda row: f"{prior_in_force(fit, row['parameter'])}" + WIDE * (row["note"] == "wide prior")),
+    )
+
+
+def _learned(row: Mapping[Any, Any]) -> object:
+    return element("span", "prior only", class_="alert") if row["note"] == "prior only" else share(row)
+
+
+def _origin(parameter: Parameter) -> Html:
+    return origin(parameter.evidence, parameter.source)
 
 
 def _held(fit: Fit) -> Html:
     known = set(fit.table["parameter"])
-    rest = [parameter for parameter in fit.model.parameters if parameter.name not in known]
-    rows = [
-        (
-            element("strong", p.name),
-            p.about,
-            number(p.value),
-            "" if p.unit == "1" else p.unit,
-            origin(p.evidence, p.source),
-        )
-        for p in rest
-    ]
-    body = table(("parameter", "meaning", "value", "unit", "evidence and source"), rows, numbers=(2,))
-    return details(f"{len(rest)} parameters held at the values of the model", body) if rows else Html("")
+    rows = [{"name": p.name, "parameter": p} for p in fit.model.parameters if p.name not in known]
+    columns = (
+        Column("parameter", strong("name")),
+        Column("meaning", lambda row: row["parameter"].about),
+        Column("value", lambda row: number(row["parameter"].value), numeric=True),
+        Column("unit", lambda row: unit_text(row["parameter"].unit)),
+        Column("evidence and source", lambda row: _origin(row["parameter"])),
+    )
+    return (
+        details(f"{len(rows)} parameters held at the values of the model", table(rows, columns)) if rows else Html("")
+    )
 
 
 def _not_informed(fit: Fit) -> Html:
     only, few = sorted(fit.posterior.prior_only), little_learned(fit)
-    parts = []
-    if only:
-        parts.append(
-            paragraph(
-                element("strong", f"Prior only ({len(only)}): "),
-                ", ".join(only),
-                ". No observed output depends on them; their draws are draws from the prior, and every prediction that "
-                "rests on them says so.",
-            )  # fmt: skip
-        )
-    if few:
-        listed = ", ".join(f"{name} ({decimals(max(share, 0.0))})" for name, share in few.items())
-        parts.append(
-            paragraph(
-                element("strong", f"Learned less than {LITTLE} ({len(few)}): "),
-                listed,
-                ". The observed outputs depend on them, but these data hardly narrow them: their posterior is about "
-                "their prior.",
-            )  # fmt: skip
-        )
+    shares = ", ".join(f"{name} ({decimals(max(value, 0.0))})" for name, value in few.items())
     held = [note for note in fit.notes if "held at" in note]
-    if held:
-        parts.append(
-            joined(paragraph("Held, because the design does not identify them or they were fixed:"), bullets(held))
-        )
-    return joined(*parts) if parts else paragraph(f"Every free parameter has learned at least {LITTLE}.")
+    parts = [
+        _listed(f"Prior only ({len(only)}): ", ", ".join(only), NO_OUTPUT) if only else "",
+        _listed(f"Learned less than {LITTLE} ({len(few)}): ", shares, HARDLY) if few else "",
+        joined(paragraph("Held, because the design does not identify them:"), bullets(held)) if held else "",
+    ]
+    return joined(*parts) if any(parts) else paragraph(f"Every free parameter has learned at least {LITTLE}.")
+
+
+def _listed(title: str, names: str, words: str) -> Html:
+    return paragraph(element("strong", title), names, ". ", words)
 
 
 def _observations(fit: Fit, *, show_data: bool) -> Html:
     everything = observed_rows(fit)
     kept = everything if show_data else everything[~everything["single"]]
-    left = len(everything) - len(kept)
-    rows = [_observation(fit, row) for row in kept.head(MOST_ROWS).to_dict("records")]
-    time = f"time [{fit.model.time}]"
-    header = ("subject", "output", time, "observed", "predicted", "95 % of new observations", "unit", "origin")
-    more = len(kept) - len(rows)
+    shown = kept.head(MOST_ROWS)
+    left, more = len(everything) - len(kept), len(kept) - len(shown)
     words = [
         f"{left} rows of single subjects are left out." if left else "",
         f"{more} more rows are in predictions.csv." if more else "",
     ]
-    body = details(f"{len(rows)} rows", table(header, rows, numbers=(2, 3, 4, 5))) if rows else Html("")
+    columns = (
+        Column("subject", lambda row: row["subject"]),
+        Column("output", lambda row: row["output"]),
+        Column(f"time [{fit.model.time}]", lambda row: number(row["time"], 4), numeric=True),
+        Column("observed", _observed, numeric=True),
+        Column("predicted", lambda row: _amount(row, "predicted"), numeric=True),
+        Column("95 % of new observations", lambda row: _between(row, "lower_new", "upper_new"), numeric=True),
+        Column("unit", lambda row: PERCENT if math.isfinite(row["given"]) else fit.model.output(row["output"]).unit),
+        Column("origin", lambda row: row["where"]),
+    )
+    body = details(f"{len(shown)} rows", table(shown.to_dict("records"), columns)) if len(shown) else Html("")
     return joined(body, *(paragraph(word, class_="soft") for word in words if word))
 
 
-def _observation(fit: Fit, row: Mapping[Any, Any]) -> list[object]:
-    percent = math.isfinite(row["given"])
-    factor = 100 / row["given"] if percent else 1.0
-
-    def amount(column: str) -> str:
-        return number(row[column] * factor)
-
-    observed = {
-        "left": f"< {amount('upper_limit')}",
-        "right": f"> {amount('lower_limit')}",
-        "interval": f"{amount('lower_limit')} to {amount('upper_limit')}",
-        "mean": f"{amount('observed')} ± {amount('sd')} (n = {number(row['n'])})",
-        "logmean": f"median {number(math.exp(row['observed']))} (n = {number(row['n'])})",
-    }.get(row["kind"], amount("observed"))
-    unit = "% of the dose" if percent else fit.model.output(str(row["output"])).unit
-    return [
-        row["subject"], row["output"], number(row["time"], 4), observed, amount("predicted"),
-        f"{amount('lower_new')} to {amount('upper_new')}", unit, row["where"],
-    ]  # fmt: skip
+def _amount(row: Mapping[Any, Any], column: str) -> str:
+    """A number of a row, in percent of the dose given by then where the data are."""
+    return number(row[column] * (100 / row["given"] if math.isfinite(row["given"]) else 1.0))
 
 
-def _checks(fit: Fit) -> Html:
-    rows = [
-        (check.name, "holds" if check.ok else element("span", "FAILS", class_="alert"), check.sentence)
-        for check in fit.checks
-    ]
-    return table(("check", "verdict", "what it says"), rows) if rows else paragraph("No check was judged.")
+def _between(row: Mapping[Any, Any], lower: str, upper: str) -> str:
+    return f"{_amount(row, lower)} to {_amount(row, upper)}"
+
+
+def _observed(row: Mapping[Any, Any]) -> str:
+    count = f"(n = {number(row['n'])})"
+    words: dict[str, Callable[[], str]] = {
+        "left": lambda: f"< {_amount(row, 'upper_limit')}",
+        "right": lambda: f"> {_amount(row, 'lower_limit')}",
+        "interval": lambda: _between(row, "lower_limit", "upper_limit"),
+        "mean": lambda: f"{_amount(row, 'observed')} ± {_amount(row, 'sd')} {count}",
+        "logmean": lambda: f"median {number(math.exp(row['observed']))} {count}",
+    }
+    return words.get(row["kind"], lambda: _amount(row, "observed"))()
+
+
+def _made(fit: Fit) -> Html:
+    columns = (
+        Column("check", lambda row: row["check"].name),
+        Column("verdict", lambda row: "holds" if row["check"].ok else element("span", "FAILS", class_="alert")),
+        Column("what it says", lambda row: row["check"].sentence),
+    )
+    checks = (
+        table([{"check": check} for check in fit.checks], columns) if fit.checks else paragraph("No check was judged.")
+    )
+    return joined(checks, bullets(fit.notes), details("Settings and versions", settings_table(fit.settings)))

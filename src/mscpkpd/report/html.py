@@ -5,15 +5,28 @@ from __future__ import annotations
 import base64
 import html
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from mscpkpd.plots.style import Marks
 
 __all__ = [
-    "Html", "bullets", "details", "element", "escaped", "gallery", "image", "joined", "notice", "page", "paragraph",
-    "section", "table",
-]  # fmt: skip
+    "Column",
+    "Html",
+    "bullets",
+    "details",
+    "element",
+    "escaped",
+    "gallery",
+    "image",
+    "joined",
+    "notice",
+    "page",
+    "paragraph",
+    "section",
+    "table",
+]
 
 
 class Html(str):
@@ -64,29 +77,31 @@ def details(summary: str, *content: object) -> Html:
     return element("details", element("summary", summary), *content)
 
 
-def table(
-    header: Sequence[object], rows: Sequence[Sequence[object]], *, numbers: Iterable[int] = (), caption: str = ""
-) -> Html:
-    """Return a table.
+class Column(NamedTuple):
+    """One column of a table: its title, the cell of a row, and whether it holds numbers, which stand to the right."""
+
+    title: str
+    cell: Callable[[Mapping[Any, Any]], object]
+    numeric: bool = False
+
+
+def table(rows: Iterable[Mapping[Any, Any]], columns: Sequence[Column], *, caption: str = "") -> Html:
+    """Return a table of records.
 
     Parameters
     ----------
-    header : sequence
-        Titles of the columns.
-    rows : sequence of sequences
-        Cells.
-    numbers : iterable of int
-        Columns that hold numbers, which stand to the right.
+    rows : iterable of mappings
+    columns : sequence of Column
     caption : str
         Above the table.
     """
-    right = set(numbers)
 
-    def line(tag: str, cells: Sequence[object]) -> Html:
-        return element("tr", *(element(tag, cell, class_="n" if k in right else "") for k, cell in enumerate(cells)))
+    def line(tag: str, cells: Iterable[object]) -> Html:
+        pairs = zip(cells, columns, strict=True)
+        return element("tr", *(element(tag, cell, class_="n" if column.numeric else "") for cell, column in pairs))
 
-    body = element("tbody", *(line("td", row) for row in rows))
-    head = element("thead", line("th", header))
+    head = element("thead", line("th", (column.title for column in columns)))
+    body = element("tbody", *(line("td", [column.cell(row) for column in columns]) for row in rows))
     title = element("caption", caption) if caption else Html("")
     return element("div", element("table", title, head, body), class_="scroll")
 
@@ -147,9 +162,11 @@ PAGE = """<!DOCTYPE html>
 """
 
 STYLE = """
-:root { color-scheme: light; --ink: #1d2125; --soft: #5c6670; --line: #e1e5e9; --paper: #fff; --accent: #0072b2; --warn: #b3261e; }
+:root { color-scheme: light; --ink: #1d2125; --soft: #5c6670; --line: #e1e5e9; --paper: #fff; --accent: #0072b2;
+  --warn: #b3261e; }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto,
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto,
   "Helvetica Neue", Arial, sans-serif; overflow-wrap: break-word; }
 main { max-width: 64rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .6rem 0 1rem; }
@@ -162,20 +179,24 @@ a { color: var(--accent); }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1.2rem 0; font-size: .92rem; }
 .lead p { font-size: 1.08rem; }
 .soft, figcaption { color: var(--soft); font-size: .88rem; }
-.notice { border-left: 4px solid var(--warn); background: #fbefee; padding: .5rem .9rem; margin: .8rem 0; max-width: 46rem; }
+.notice { border-left: 4px solid var(--warn); background: #fbefee; padding: .5rem .9rem; margin: .8rem 0;
+  max-width: 46rem; }
 .notice p { margin: .2rem 0; font-weight: 600; }
 .notice.banner p, .notice.note p { font-weight: 400; }
 .notice.note { border-color: var(--accent); background: #eef5fa; }
-.ribbon { background: var(--warn); color: #fff; font-weight: 700; text-align: center; padding: .3rem .6rem; position: sticky; top: 0; z-index: 5; }
+.ribbon { background: var(--warn); color: #fff; font-weight: 700; text-align: center; padding: .3rem .6rem;
+  position: sticky; top: 0; z-index: 5; }
 .synthetic { color: var(--warn); font-weight: 600; }
-.gallery { display: grid; gap: .4rem 1.6rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); align-items: start; }
+.gallery { display: grid; gap: .4rem 1.6rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); align-items: start; }
 figure { margin: 1rem 0; min-width: 0; }
 figure img { display: block; max-width: 100%; height: auto; }
 .gallery figure.wide { grid-column: 1 / -1; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .86rem; line-height: 1.4; margin: .6rem 0; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .32rem .7rem .32rem 0; border-bottom: 1px solid var(--line); min-width: 3.2rem; }
+th, td { text-align: left; vertical-align: top; padding: .32rem .7rem .32rem 0;
+  border-bottom: 1px solid var(--line); min-width: 3.2rem; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td .source { display: inline-block; min-width: 15rem; color: var(--soft); }
@@ -190,7 +211,8 @@ pre { font-size: .8rem; overflow-x: auto; background: #f6f8fa; padding: .7rem; }
 @media print {
   body { font-size: 10pt; } main { max-width: none; padding: 0; } nav { display: none; } .ribbon { position: static; }
   .scroll { overflow: visible; } table { font-size: 7.5pt; } td .source { min-width: 9rem; }
-  figure, tr, .notice { break-inside: avoid; } h2, h3 { break-after: avoid; } figure img { max-height: 22cm; width: auto; }
+  figure, tr, .notice { break-inside: avoid; } h2, h3 { break-after: avoid; } figure img { max-height: 22cm;
+  width: auto; }
   .gallery { grid-template-columns: 1fr 1fr; }
 }
 @page { margin: 15mm; }

@@ -10,11 +10,23 @@ import pandas as pd
 
 from mscpkpd.plots import save, scored_patients
 from mscpkpd.plots.style import Marks
-from mscpkpd.report.content import FIGURES, Content, Part, made_with, origin, read_record, settings_table
-from mscpkpd.report.html import Html, bullets, details, element, image, joined, notice, paragraph, table
+from mscpkpd.report.content import (
+    FIGURES,
+    Content,
+    Part,
+    estimate_columns,
+    made_with,
+    origin,
+    read_record,
+    settings_table,
+    share,
+    strong,
+)
+from mscpkpd.report.html import Column, Html, bullets, details, image, joined, notice, paragraph, table
 from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.definition import ResponderParameter
 from mscpkpd.responder.scorer import Scorer, load_scorer
-from mscpkpd.rounding import decimals, number, span
+from mscpkpd.rounding import decimals, unit_text
 
 __all__ = ["SCORER", "SCORES", "score_content"]
 
@@ -68,13 +80,14 @@ def _outcome(scorer: Scorer) -> str:
 def _found(scores: pd.DataFrame, scorer: Scorer) -> tuple[str, ...]:
     if scores.empty:
         return ("No patient was scored.",)
-    p, share = scores["p_response"], scores["prior_share"]
+    p, weight = scores["p_response"], scores["prior_share"]
     width = (scores["upper"] - scores["lower"]).median()
     cohort = "without a cohort" if scorer.facts is None else f"with {_cohort_words(scorer)}"
+    range_ = f"from {decimals(p.min())} to {decimals(p.max())}"
+    first = f"{len(scores)} patients were scored {cohort}: P(response) {range_}; "
     return (
-        f"{len(scores)} patients were scored {cohort}: P(response) from {decimals(p.min())} to {decimals(p.max())}; half "
-        f"of the 95 % intervals are wider than {decimals(width)}.",
-        f"For {int((share > 0.5).sum())} of them more than half of the uncertainty is that of the prior.",
+        f"{first}half of the 95 % intervals are wider than {decimals(width)}.",
+        f"For {int((weight > 0.5).sum())} of them more than half of the uncertainty is that of the prior.",
     )
 
 
@@ -87,14 +100,16 @@ def _cohort_words(scorer: Scorer) -> str:
 
 
 def _table(scores: pd.DataFrame) -> Html:
-    ordered = scores.sort_values("p_response", ascending=False, kind="stable")
-    rows = [
-        (element("strong", row["patient"]), decimals(row["p_response"]), f"{decimals(row['lower'])} to {decimals(row['upper'])}",
-         decimals(row["p_prior_only"]), f"{100 * row['prior_share']:.0f} %", row["flags"])
-        for row in ordered.head(MOST_ROWS).to_dict("records")
-    ]  # fmt: skip
-    header = ("patient", "P(response)", "central 95 %", "prior only", "prior share", "flags")
-    return table(header, rows, numbers=(1, 2, 3, 4), caption="Probabilities, highest first")
+    ordered = scores.sort_values("p_response", ascending=False, kind="stable").head(MOST_ROWS)
+    columns = (
+        Column("patient", strong("patient")),
+        Column("P(response)", lambda row: decimals(row["p_response"]), numeric=True),
+        Column("central 95 %", lambda row: f"{decimals(row['lower'])} to {decimals(row['upper'])}", numeric=True),
+        Column("prior only", lambda row: decimals(row["p_prior_only"]), numeric=True),
+        Column("prior share", lambda row: f"{100 * row['prior_share']:.0f} %", numeric=True),
+        Column("flags", lambda row: row["flags"]),
+    )
+    return table(ordered.to_dict("records"), columns, caption="Probabilities, highest first")
 
 
 def _cohort(scorer: Scorer) -> Html:
@@ -106,17 +121,27 @@ def _cohort(scorer: Scorer) -> Html:
 
 
 def _parameters(scorer: Scorer) -> Html:
-    rows = []
-    for row in scorer.summary().to_dict("records"):
-        name = str(row["parameter"])
-        known = [p for p in scorer.definition.parameters if p.name == ("offset" if name.startswith("offset") else name)]
-        about = known[0].about if known else "slope on the linear predictor of the published model"
-        where = origin(known[0].evidence, known[0].source) if known else Html("")
-        rows.append((element("strong", name), about, number(row["estimate"]), span(row["lower"], row["upper"]),
-                     "" if row["unit"] == "1" else row["unit"], decimals(max(row["learned"], 0.0)), where))  # fmt: skip
-    header = ("parameter", "meaning", "mean", "central 95 %", "unit", "learned", "evidence and source of the prior")
-    body = table(header, rows, numbers=(2, 3, 5))
-    return details(f"{len(rows)} parameters with the origin of their priors", body)
+    known = {parameter.name: parameter for parameter in scorer.definition.parameters}
+
+    def prior(row: Mapping[Any, Any]) -> ResponderParameter | None:
+        return known.get("offset" if row["parameter"].startswith("offset") else row["parameter"])
+
+    def meaning(row: Mapping[Any, Any]) -> str:
+        return found.about if (found := prior(row)) else "slope on the linear predictor of the published model"
+
+    def source(row: Mapping[Any, Any]) -> Html:
+        return origin(found.evidence, found.source) if (found := prior(row)) else Html("")
+
+    columns = (
+        Column("parameter", strong("parameter")),
+        Column("meaning", meaning),
+        *estimate_columns("mean"),
+        Column("unit", lambda row: unit_text(row["unit"])),
+        Column("learned", share, numeric=True),
+        Column("evidence and source of the prior", source),
+    )
+    rows = scorer.summary().to_dict("records")
+    return details(f"{len(rows)} parameters with the origin of their priors", table(rows, columns))
 
 
 def _settings(scorer: Scorer, record: Mapping[str, Any]) -> dict[str, Any]:

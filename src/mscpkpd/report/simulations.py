@@ -12,17 +12,17 @@ import xarray as xr
 from mscpkpd.plots import exposure_comparison, save, schedules_side_by_side
 from mscpkpd.plots.schedules import METRICS, prediction_title
 from mscpkpd.plots.style import Marks
-from mscpkpd.report.content import FIGURES, Content, Part, made_with, read_record, settings_table
-from mscpkpd.report.html import Html, details, element, gallery, image, joined, paragraph, table
-from mscpkpd.rounding import number, span
+from mscpkpd.report.content import FIGURES, Content, Part, made_with, read_record, settings_table, strong
+from mscpkpd.report.html import Column, Html, details, element, gallery, image, joined, paragraph, table
+from mscpkpd.rounding import number, span, unit_text
 
 __all__ = ["EXPOSURES", "SIMULATION", "simulation_content"]
 
 SIMULATION, EXPOSURES = "simulation.nc", "exposures.csv"
 MOST_OUTPUTS = 12
 READING = (
-    "IL-10 is a marker that macrophages have been engaged, not of efficacy. PGE2 is what the cells make, without that of "
-    "the host."
+    "IL-10 is a marker that macrophages have been engaged, not of efficacy. PGE2 is what the cells make, without that "
+    "of the host."
 )
 
 
@@ -84,13 +84,21 @@ def _found(sims: xr.Dataset) -> tuple[str, ...]:
 
 def _schedules(sims: xr.Dataset, record: Mapping[str, Any]) -> Html:
     known = record.get("schedules", {})
-    rows = []
-    for name in (str(name) for name in sims["schedule"].to_numpy()):
-        about = known.get(name, {})
-        text = str(sims.attrs.get(f"schedule {name}", ""))
-        rows.append((element("strong", name), about.get("about", ""), about.get("remark", ""), about.get("source", ""),
-                     details("doses", element("pre", text))))  # fmt: skip
-    return table(("schedule", "what it is", "how well it is known", "source", "doses"), rows)
+    rows = [
+        {"name": name, "doses": sims.attrs.get(f"schedule {name}", ""), **known.get(name, {})}
+        for name in (str(name) for name in sims["schedule"].to_numpy())
+    ]
+    described = (
+        Column("what it is", lambda row: row.get("about", "")),
+        Column("how well it is known", lambda row: row.get("remark", "")),
+        Column("source", lambda row: element("span", row.get("source", ""), class_="source")),
+    )
+    columns = (
+        Column("schedule", strong("name")),
+        *(described if known else ()),
+        Column("doses", lambda row: details("doses", element("pre", row["doses"]))),
+    )
+    return table(rows, columns)
 
 
 def _output(
@@ -118,16 +126,20 @@ def _rests_on(sims: xr.Dataset, name: str) -> Html:
 
 
 def _exposures(part: pd.DataFrame) -> Html:
-    rows = []
-    for row in part.to_dict("records"):
-        metric = METRICS.get(str(row["metric"]), str(row["metric"]))
-        level = row.get("above")
-        if row["metric"] == "time_above" and isinstance(level, str) and level:
-            metric = f"{metric} {level}"
-        unit = str(row["unit"]).replace("*", " ")
-        rows.append((row["schedule"], metric, number(row["median"]), span(row["lower"], row["upper"]), unit,
-                     number(row["n"], 6), number(row["failed"], 6)))  # fmt: skip
-    header = ("schedule", "metric", "median", "central 95 %", "unit", "paths", "failed")
-    return table(
-        header, rows, numbers=(2, 3, 5, 6), caption="Exposure over the simulated period, subjects and draws together"
+    columns = (
+        Column("schedule", lambda row: row["schedule"]),
+        Column("metric", _metric),
+        Column("median", lambda row: number(row["median"]), numeric=True),
+        Column("central 95 %", lambda row: span(row["lower"], row["upper"]), numeric=True),
+        Column("unit", lambda row: unit_text(row["unit"])),
+        Column("paths", lambda row: str(row["n"]), numeric=True),
+        Column("failed", lambda row: str(row["failed"]), numeric=True),
     )
+    return table(
+        part.to_dict("records"), columns, caption="Exposure over the simulated period, subjects and draws together"
+    )
+
+
+def _metric(row: Mapping[Any, Any]) -> str:
+    name, level = METRICS.get(row["metric"], str(row["metric"])), row.get("above")
+    return f"{name} {level}" if row["metric"] == "time_above" and isinstance(level, str) else name
