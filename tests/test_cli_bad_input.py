@@ -236,12 +236,19 @@ def test_bad_regimen_file(folder: Path, refused) -> None:
 
 # Files that are no such files
 
+
+def _garbage(path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(b"\x89garbage,")
+        file.truncate(GARBAGE)  # a hole: takes no room on the disk
+
+
 UNREADABLE = {
     "a folder": (lambda path: path.mkdir(), "is a folder"),
     "missing": (lambda _: None, "no such file|No such file|there is no file|cannot be read"),
     "binary": (lambda path: path.write_bytes(bytes(range(256)) * 40), "binary|UTF-8"),
     "not UTF-8": (lambda path: path.write_bytes(b"k\xe4se = 1\n"), "UTF-8"),
-    "200 MB of garbage": (lambda path: _garbage(path), "200 MB|200,000,000 bytes|(larger|more) than 1 MB"),
+    "200 MB of garbage": (_garbage, "200 MB|200,000,000 bytes|(larger|more) than 1 MB"),
     "empty": (lambda path: path.touch(), "empty|nothing|states|schedule|kind 'None'"),
 }
 READERS = {
@@ -258,12 +265,6 @@ READERS = {
     "fitted run": ("bad.run", simulate("--fit", "bad.run")),
     "run to report": ("bad.run", ("report", "bad.run")),
 }
-
-
-def _garbage(path: Path) -> None:
-    with path.open("wb") as file:
-        file.write(b"\x89garbage,")
-        file.truncate(GARBAGE)  # a hole: takes no room on the disk
 
 
 @pytest.mark.parametrize(("make", "message"), UNREADABLE.values(), ids=UNREADABLE)
@@ -283,6 +284,11 @@ def test_excel_file_that_is_none(folder: Path, refused) -> None:
 
 # Options
 
+
+def giving(*more: str) -> tuple[str, ...]:
+    return ("simulate", "model.toml", *more, "--out", "s.csv")
+
+
 OPTIONS = {
     "unknown command": (("fitt",), "No such command 'fitt'.*fit.* Try: mscpkpd --help"),
     "unknown option": (("score", "--cohrt", "x.csv"), "--cohrt.*--cohort.* Try: mscpkpd score --help"),
@@ -290,7 +296,10 @@ OPTIONS = {
     "missing option": (("fit", "model.toml", "study.csv"), "Missing option '--out'"),
     "negative seed": (fit("study.csv", "model.toml", "--seed", "-1"), "value for '--seed'"),
     "no draws": (fit("study.csv", "model.toml", "--draws", "0"), "value for '--draws'"),
-    "unknown method": (("fit", "model.toml", "study.csv", "--method", "nutz", "--out", "run"), "unknown method 'nutz'. Try: 'nuts'"),
+    "unknown method": (
+        ("fit", "model.toml", "study.csv", "--method", "nutz", "--out", "run"),
+        "unknown method 'nutz'. Try: 'nuts'",
+    ),
     "unknown --free": (fit("study.csv", "model.toml", "--free", "k_Q"), "'k_Q'.* Try: .*k_"),
     "unknown --fix": (fit("study.csv", "model.toml", "--fix", "k_Q=1"), "'k_Q'.* Try: .*k_"),
     "--free twice": (fit("study.csv", "model.toml", "--free", "k_L,k_L"), "--free: 'k_L' stands twice"),
@@ -307,22 +316,28 @@ OPTIONS = {
     "unknown --values": (simulate("--values", "moose", model=TWO), "'moose'.* Try: 'mouse'"),
     "no --values": (simulate(model=TWO), "have no value.* Try: --values human_70kg or --values mouse"),
     "unknown model": (simulate(model="two_compartments"), f"unknown model 'two_compartments'. Try: '{TWO}'"),
-    "nothing given": (("simulate", "model.toml", "--out", "s.csv"), "nothing is given; expected one of --dose, --regimen"),
+    "nothing given": (giving(), "nothing is given; expected one of --dose, --regimen"),
     "two things given": (simulate("--regimen", "ryoncil"), "--dose and --regimen together"),
     "details of a regimen": (
-        ("simulate", "model.toml", "--regimen", "ryoncil", "--every", "7 d", "--out", "s.csv"),
+        giving("--regimen", "ryoncil", "--every", "7 d"),
         "--every together with --regimen; expected these only with --dose",
     ),
-    "dose without route": (("simulate", "model.toml", "--dose", "1e6 cells", "--out", "s.csv"), "--dose without --route"),
-    "dose without unit": (("simulate", "model.toml", "--dose", "1e6", "--route", "iv", "--out", "s.csv"), "--dose 1e6: '1e6' has no unit"),
-    "negative dose": (("simulate", "model.toml", "--dose", "-1e6 cells", "--route", "iv", "--out", "s.csv"), "dose of -1e.06 cells; expected a finite amount above 0"),
+    "dose without route": (giving("--dose", "1e6 cells"), "--dose without --route"),
+    "dose without unit": (giving("--dose", "1e6", "--route", "iv"), "--dose 1e6: '1e6' has no unit"),
+    "negative dose": (
+        giving("--dose", "-1e6 cells", "--route", "iv"),
+        "dose of -1e.06 cells; expected a finite amount above 0",
+    ),
     "dose per kg without weight": (
-        ("simulate", "model.toml", "--regimen", "ryoncil", "--out", "s.csv"),
+        giving("--regimen", "ryoncil"),
         'dose of 2e.06 cells/kg at 0 h needs a body weight .*Try: --weight "70 kg"',
     ),
-    "unknown route": (("simulate", "model.toml", "--dose", "1e6 cells", "--route", "ivv", "--out", "s.csv"), "unknown route 'ivv'. Try: 'iv'"),
+    "unknown route": (giving("--dose", "1e6 cells", "--route", "ivv"), "unknown route 'ivv'. Try: 'iv'"),
     "negative --over": (simulate("--over", "-1 h"), '--over "-1 h" is negative; expected 0 or more'),
-    "--doses without --every": (simulate("--doses", "3"), '--doses 3 without an interval. Try: --every "7 d" beside --doses 3'),
+    "--doses without --every": (
+        simulate("--doses", "3"),
+        '--doses 3 without an interval. Try: --every "7 d" beside --doses 3',
+    ),
     "--every of nothing": (simulate("--every", "0 h", "--doses", "3"), '--every "0 h"; expected an interval above 0'),
     "--until without unit": (simulate("--until", "28"), "'28' has no unit"),
     "--until of nothing": (simulate("--until", "0 d"), '--until "0 d"; expected a time after 0'),
@@ -330,22 +345,37 @@ OPTIONS = {
     "--weight of a time": (simulate("--weight", "70 h"), "kg"),
     "negative --weight": (simulate("--weight", "-70 kg"), "weight.*-70 kg.*above 0"),
     "--step below zero": (simulate("--step", "-1 h"), '--step "-1 h"; expected a time above 0'),
-    "--step too fine": (simulate("--step", "1e-8 h"), "numbers; expected at most 3e.08. Try: fewer --subjects or --draws"),
+    "--step too fine": (
+        simulate("--step", "1e-8 h"),
+        "numbers; expected at most 3e.08. Try: fewer --subjects or --draws",
+    ),
     "--times and --until": (simulate("--times", "0,1"), "--times and --until together"),
     "no subject": (simulate("--subjects", "0"), "value for '--subjects'"),
-    "other table": (simulate("--out", "sims.xlsx"), "--out: 'sims.xlsx' ends with .xlsx; expected FILE.csv, or a folder"),
+    "other table": (
+        simulate("--out", "sims.xlsx"),
+        "--out: 'sims.xlsx' ends with .xlsx; expected FILE.csv, or a folder",
+    ),
     "nobody to score": (("score",), "no patient; expected either a table of patients or one level"),
     "a file and a level": (("score", "cohort.csv", "--cxcl10", "640"), "a file and --cxcl10"),
-    "level without platform": (("score", "--cxcl10", "640", "--unit", "pg/mL"), "--cxcl10 without --platform. Try: --unit pg/mL"),
+    "level without platform": (
+        ("score", "--cxcl10", "640", "--unit", "pg/mL"),
+        "--cxcl10 without --platform. Try: --unit pg/mL",
+    ),
     "level of a wrong unit": (("score", "--cxcl10", "640", "--unit", "kg", "--platform", "ELISA"), "'kg'"),
-    "negative level": (("score", "--cxcl10", "-5", "--unit", "pg/mL", "--platform", "ELISA"), "'-5'; expected a level above 0"),
+    "negative level": (
+        ("score", "--cxcl10", "-5", "--unit", "pg/mL", "--platform", "ELISA"),
+        "'-5'; expected a level above 0",
+    ),
     "covariate beside a file": (("score", "cohort.csv", "--grade", "C"), "--grade beside a file. Try: a column"),
     "unknown responder": (("score", "cohort.csv", "--responder", "cxcl9"), "'cxcl9'"),
     "unknown template": (("new", "studdy", "a.csv"), "unknown template 'studdy'. Try: 'study'"),
     "template that exists": (("new", "study", "study.csv"), "study.csv: the file exists. Try: another name"),
-    "template of another ending": (("new", "model", "m.csv"), "'m.csv' for a model; expected a file that ends with .toml"),
+    "template of another ending": (
+        ("new", "model", "m.csv"),
+        "'m.csv' for a model; expected a file that ends with .toml",
+    ),
     "unknown name to show": (("models", "two_functional"), f"Try: '{TWO}'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("words", "message"), OPTIONS.values(), ids=OPTIONS)

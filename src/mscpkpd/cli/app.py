@@ -88,18 +88,20 @@ def run(arguments: Sequence[str]) -> int:
     except ShellError as error:
         return _failed(2, _usage(error))
     except (KeyboardInterrupt, typer.Abort):
-        return _failed(INTERRUPTED, "interrupted; nothing half-written was left under the name of the result")
-    except BrokenPipeError:
+        status = INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # typer exits where nobody reads any more
         return _closed()
     except OSError as error:
         return _failed(2, f"{error.filename}: {error.strerror}") if error.filename else _fault(error)
     except Exception as error:  # noqa: BLE001 - the last resort: a message instead of a traceback
         return _fault(error)
+    if status == INTERRUPTED:  # typer may turn the exception into this status
+        return _failed(INTERRUPTED, "interrupted; nothing half-written was left under the name of the result")
     return int(status or 0)
 
 
 def _failed(status: int, message: str) -> int:
-    if os.environ.get(DEBUG):
+    if os.environ.get(DEBUG) and sys.exc_info()[0] is not None:
         traceback.print_exc()
     warn(f"mscpkpd: {message}")
     return status

@@ -109,13 +109,13 @@ def _examination(file: Path, reading: Reading) -> tuple[str, Callable[[], Found]
     """Return the kind of a file and the function that reads it as such."""
     if file.suffix.casefold() == ".toml":
         return _toml_examination(file)
+    from mscpkpd.data.record import COLUMNS
     from mscpkpd.data.tables import read_table
 
-    table = read_table(file)
-    columns = set(table.columns)
+    columns = set(read_table(file).columns)
     if any(name.startswith("cxcl10") for name in columns) or ("patient" in columns and "platform" in columns):
         return "cohort", lambda: _cohort(file, reading)
-    if {"subject", "dose"} <= columns and not columns & {"output", "value"} and reading.layout == "tidy":
+    if {"subject", "dose"} <= columns <= set(COLUMNS) - {"output", "value"}:
         return "doses", lambda: _doses(file, reading)
     return "study", lambda: _study(file, reading)
 

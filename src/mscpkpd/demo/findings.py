@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -47,17 +48,22 @@ def _simulated(sims: xr.Dataset | None, exposures: dict[str, pd.DataFrame]) -> s
     if sims is None:
         return "The schedules were not simulated, because the human fit does not pass its checks."
     cells = exposures["lung_cells"].query("metric == 'auc'").set_index("schedule")["median"]
-    high, low = str(cells.idxmax()), str(cells.idxmin())
+    most = _listed(name for name, value in cells.items() if value > 0.99 * cells.max())
+    least = _listed(name for name, value in cells.items() if value < 1.01 * cells.min())
     il10 = sims["il10"].to_numpy()
     start, peak = (number(float(x), 2) for x in (np.nanmedian(il10[..., 0]), np.nanmedian(np.nanmax(il10, axis=-1))))
     prior = [str(sims[name].attrs["long_name"]) for name in exposures if sims[name].attrs.get("prior_only")]
     ratio = number(float(cells.max() / cells.min()), 2)
     return (
-        f"For an adult of 70 kg, {high} gives {ratio} times the viable cells in lung over 60 days that {low} gives, in "
-        f"proportion to the dose; the predictions of {' and '.join(prior)} are prior only, because the label data say "
-        f"nothing about them (IL-10, a marker of engagement and not of efficacy, goes from a median of {start} to a "
-        f"peak of {peak} pg/mL)."
+        f"For an adult of 70 kg the viable cells in lung over 60 days are in proportion to the dose: {ratio} times as "
+        f"many with {most} as with {least}; the predictions of {' and '.join(prior)} are prior only, because the label "
+        f"data say nothing about them (IL-10, a marker of engagement and not of efficacy, goes from a median of "
+        f"{start} to a peak of {peak} pg/mL)."
     )
+
+
+def _listed(names: Iterable[object]) -> str:
+    return " and ".join(str(name).capitalize() for name in names)
 
 
 def _scored(scores: pd.DataFrame) -> str:

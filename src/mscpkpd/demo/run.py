@@ -239,7 +239,7 @@ def _evidence() -> pd.DataFrame:
 
 def _mirpour() -> pd.DataFrame:
     rows = _evidence().query("study == 'mirpour_2009'")
-    label = "Mirpour 2009, two of these patients"
+    label = "Mirpour 2009, 2 of the 4"
     output = [f"{organ}_label" for organ in rows["organ"]]
     return pd.DataFrame({"output": output, "time": rows["time_h"], "value": rows["value"], "label": label})
 

@@ -215,7 +215,7 @@ def _further(ax: Axes, extra: pd.DataFrame, scale: _Scale, *, individuals: bool)
     for label, part in extra.groupby("label", sort=False):
         ax.plot(
             part["time"] * scale.time, part["value"], "D", ms=4.5, mfc="none", mec=SHOWN, mew=1.3,
-            label=plain(f"{label} (shown, not fitted)"), zorder=5,
+            label=plain(f"{label}, not fitted"), zorder=5,
         )  # fmt: skip
 
 

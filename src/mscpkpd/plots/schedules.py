@@ -24,8 +24,11 @@ METRICS = {"auc": "AUC", "peak": "peak", "time_of_peak": "time of the peak", "ti
 
 def prediction_title(sims: xr.Dataset, output: str) -> str:
     """Title of a prediction; it says "prior only" where the data did not inform what it rests on."""
-    about = str(sims[output].attrs.get("long_name") or output)
-    return f"{about} ({PRIOR_ONLY})" if sims[output].attrs.get("prior_only") else about
+    attrs = sims[output].attrs
+    about = str(attrs.get("long_name") or output)
+    if attrs.get("prior_only"):
+        return f"{about} ({PRIOR_ONLY})"
+    return f"{about} (in part near the prior)" if attrs.get("little_learned") else about
 
 
 def _origin(sims: xr.Dataset, output: str) -> str:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 __all__ = [
     "AXIS",
     "DATA",
+    "DPI",
     "FIT",
     "INK",
     "MUTED",
@@ -42,7 +43,7 @@ SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DATA, INK, MUTED, AXIS = "#1A1A1A", "#222222", "#5F5F5F", "#B5B5B5"
 
 QUICK = "QUICK, not a result"
-SMALL, NORMAL, LARGE = 8.0, 9.0, 10.5  # points
+SMALL, NORMAL, LARGE = 8.0, 9.0, 10.0  # points
 LINE = 0.165  # inches that a line of text takes
 DPI = 160
 
@@ -159,11 +160,13 @@ def finish(
     marks = marks or Marks()
     width, height = figure.get_size_inches()
     room = width - 0.2
-    parts = [(wrapped("\n".join(marks.lines), 0.86 * room, NORMAL), NORMAL, WARN, "bold")] if marks.lines else []
-    parts.append((wrapped(title, 0.86 * room, LARGE), LARGE, INK, "bold"))
+    parts = [(wrapped("\n".join(marks.lines), 0.9 * room, NORMAL), NORMAL, WARN, "bold")] if marks.lines else []
+    parts.append((wrapped(title, 0.9 * room, LARGE), LARGE, INK, "bold"))
     if subtitle:
         parts.append((wrapped(subtitle, room), SMALL, MUTED, "normal"))
     below = wrapped(foot, room) if foot else ""
+    if legend and columns * max(map(len, legend)) * 0.55 * SMALL / 72 > room - 0.45 * columns:
+        columns = 1
     keys = 0.06 + 0.19 * -(-len(legend) // columns) if legend else 0.0
     notes = 0.08 + (_inches(below, SMALL) if below else 0.0)
     top, bottom = 0.1 + sum(_inches(text, size) for text, size, _, _ in parts), notes + keys

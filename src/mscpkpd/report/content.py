@@ -21,6 +21,7 @@ __all__ = [
     "Part",
     "estimate_columns",
     "made_with",
+    "named",
     "origin",
     "read_record",
     "settings_table",
@@ -138,6 +139,11 @@ def settings_table(settings: Mapping[str, Any]) -> Html:
 def strong(key: str) -> Callable[[Mapping[Any, Any]], Html]:
     """A cell in bold."""
     return lambda row: element("strong", row[key])
+
+
+def named(name: str, meaning: str) -> Html:
+    """A name with what it means under it."""
+    return joined(element("strong", name), element("small", meaning))
 
 
 def share(row: Mapping[Any, Any], key: str = "learned") -> str:

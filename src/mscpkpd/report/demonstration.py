@@ -90,8 +90,9 @@ def _human(folder: Path, contents: Mapping[str, Content]) -> Html:
     if "human" not in contents:
         return notice("Not computed.")
     about = paragraph(
-        "Gholamrezanezhad 2011: 111In-oxine label in lung, liver and spleen of four patients with cirrhosis, first image "
-        "and day 10. The published ranges are taken as means with the SD of one patient. Label is not living cells. "
+        "Gholamrezanezhad 2011: 111In-oxine label in lung, liver and spleen of four patients with cirrhosis, at the "
+        "first image and on day 10. Published ranges are taken as means with the SD of one patient. Label is not "
+        "living cells. "
         "Mirpour 2009 reports two of the same patients: shown, not counted twice."
     )
     return joined(

@@ -20,10 +20,10 @@ from mscpkpd.report.content import (
     Content,
     Part,
     estimate_columns,
+    named,
     origin,
     settings_table,
     share,
-    strong,
 )
 from mscpkpd.report.html import Column, Html, bullets, details, element, gallery, image, joined, paragraph, table
 from mscpkpd.rounding import decimals, number, unit_text
@@ -69,7 +69,7 @@ def fit_content(folder: Path, *, show_data: bool = True) -> Content:
     ]
     parts = (
         Part("Data and fitted model", joined(gallery(data), _about_the_bands(fit, shown, show_data=show_data))),
-        Part("Parameters", joined(_parameters(fit), gallery(learned), _held(fit))),
+        Part("Parameters", joined(gallery(learned), _parameters(fit), _held(fit))),
         Part("What the data did not inform", _not_informed(fit)),
         Part("Observations and predictions", _observations(fit, show_data=show_data)),
         Part("How it was made", _made(fit)),
@@ -154,8 +154,7 @@ def _about_the_bands(fit: Fit, shown: pd.DataFrame | None, *, show_data: bool) -
 def _parameters(fit: Fit) -> Html:
     sampled = bool(fit.table["learned"].notna().any())
     columns = (
-        Column("parameter", strong("parameter")),
-        Column("meaning", lambda row: fit.model.parameter(row["parameter"]).about),
+        Column("parameter", lambda row: named(row["parameter"], fit.model.parameter(row["parameter"]).about)),
         *estimate_columns("estimate"),
         Column("unit", lambda row: unit_text(row["unit"])),
         *(_sampled_columns(fit) if sampled else (Column("SD", lambda row: number(row["sd"]), numeric=True),)),
@@ -186,8 +185,7 @@ def _held(fit: Fit) -> Html:
     known = set(fit.table["parameter"])
     rows = [{"name": p.name, "parameter": p} for p in fit.model.parameters if p.name not in known]
     columns = (
-        Column("parameter", strong("name")),
-        Column("meaning", lambda row: row["parameter"].about),
+        Column("parameter", lambda row: named(row["name"], row["parameter"].about)),
         Column("value", lambda row: number(row["parameter"].value), numeric=True),
         Column("unit", lambda row: unit_text(row["parameter"].unit)),
         Column("evidence and source", lambda row: _origin(row["parameter"])),

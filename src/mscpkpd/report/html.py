@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mscpkpd.plots.style import Marks
+from mscpkpd.plots.style import DPI, Marks
 
 __all__ = [
     "Column",
@@ -27,6 +27,10 @@ __all__ = [
     "section",
     "table",
 ]
+
+
+SCREEN = 96  # dots per inch that a browser assumes
+WIDTHS = {"large": 540, "wide": 640}  # pixels from which a figure is not shrunk on a phone, or takes a row of its own
 
 
 class Html(str):
@@ -107,15 +111,16 @@ def table(rows: Iterable[Mapping[Any, Any]], columns: Sequence[Column], *, capti
 
 
 def image(path: Path, alt: str, *, caption: str = "") -> Html:
-    """Embed a PNG; a wide one scrolls sideways on a narrow screen rather than shrink beyond reading."""
+    """Embed a PNG at its true size; a large one scrolls on a narrow screen rather than shrink beyond reading."""
     content = path.read_bytes()
-    width, height = struct.unpack(">II", content[16:24])
+    width, height = (round(pixels * SCREEN / DPI) for pixels in struct.unpack(">II", content[16:24]))
     data = base64.b64encode(content).decode("ascii")
     picture = Html(
         f'<img alt="{html.escape(alt)}" width="{width}" height="{height}" src="data:image/png;base64,{data}">'
     )
     under = element("figcaption", caption) if caption else Html("")
-    return element("figure", element("div", picture, class_="scroll"), under, class_="wide" if width > 950 else "")
+    classes = " ".join(name for name, limit in WIDTHS.items() if width > limit)
+    return element("figure", element("div", picture, class_="scroll"), under, class_=classes)
 
 
 def gallery(figures: Iterable[Html]) -> Html:
@@ -137,12 +142,13 @@ def page(title: str, *content: object, marks: Marks, contents: Sequence[tuple[st
     contents : sequence of (str, str)
         Anchor and title of each part, for the list of contents.
     """
-    first = notice(*marks.lines)
+    first = notice(*([marks.warning] if marks.warning else []))
     links = [element("a", name, href=f"#{anchor}") for anchor, name in contents]
     listed = element("nav", *links) if links else Html("")
     synthetic = element("p", "SYNTHETIC data: invented, not measured.", class_="synthetic") if marks.synthetic else ""
     body = element("main", first, element("h1", title), synthetic, *content[:1], listed, *content[1:])
-    mark = element("div", "; ".join(marks.lines), class_="ribbon") if marks.lines else Html("")
+    short = "; ".join(line.partition(":")[0] for line in marks.lines)
+    mark = element("div", short, class_="ribbon") if short else Html("")
     return PAGE.format(title=html.escape(title), style=STYLE, body=joined(mark, body))
 
 
@@ -168,7 +174,7 @@ STYLE = """
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto,
   "Helvetica Neue", Arial, sans-serif; overflow-wrap: break-word; }
-main { max-width: 64rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+main { max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .6rem 0 1rem; }
 h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; padding-top: .8rem; border-top: 2px solid var(--line); }
 h3 { font-size: 1.08rem; margin: 1.8rem 0 .4rem; }
@@ -187,6 +193,7 @@ nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1.2rem 0; font-
 .ribbon { background: var(--warn); color: #fff; font-weight: 700; text-align: center; padding: .3rem .6rem;
   position: sticky; top: 0; z-index: 5; }
 .synthetic { color: var(--warn); font-weight: 600; }
+td small { display: block; min-width: 12rem; color: var(--soft); font-size: .8rem; }
 .gallery { display: grid; gap: .4rem 1.6rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); align-items: start; }
 figure { margin: 1rem 0; min-width: 0; }
@@ -199,7 +206,7 @@ th, td { text-align: left; vertical-align: top; padding: .32rem .7rem .32rem 0;
   border-bottom: 1px solid var(--line); min-width: 3.2rem; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td .source { display: inline-block; min-width: 15rem; color: var(--soft); }
+td .source { display: inline-block; min-width: 13rem; color: var(--soft); }
 .word { font-size: .8rem; padding: 0 .4em; border-radius: .6em; background: #e9eef2; white-space: nowrap; }
 .word.assumed, .word.recalled { background: #fbe9d7; }
 .word.read, .word.derived { background: #e0f0e8; }
@@ -207,7 +214,7 @@ td .source { display: inline-block; min-width: 15rem; color: var(--soft); }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--accent); }
 pre { font-size: .8rem; overflow-x: auto; background: #f6f8fa; padding: .7rem; }
-@media (max-width: 44rem) { figure.wide img { max-width: none; width: 40rem; } h1 { font-size: 1.4rem; } }
+@media (max-width: 44rem) { figure.large img { max-width: none; width: auto; } h1 { font-size: 1.4rem; } }
 @media print {
   body { font-size: 10pt; } main { max-width: none; padding: 0; } nav { display: none; } .ribbon { position: static; }
   .scroll { overflow: visible; } table { font-size: 7.5pt; } td .source { min-width: 9rem; }

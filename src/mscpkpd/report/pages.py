@@ -49,7 +49,10 @@ def _written(folder: Path, contents: Mapping[str, Content], *, show_data: bool) 
     """Write one page; `contents` are those of the parts of a demo."""
     record = read_record(folder)
     kind = str(record.get("kind") or ("fit" if "method" in record else ""))
-    content = _content(folder, kind, contents, show_data=show_data)
+    try:
+        content = _content(folder, kind, contents, show_data=show_data)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{folder} is damaged: {error}", hint="run the command that made it again") from error
     with whole_file(folder / PAGE) as path:
         write_page(content, path)
     return content

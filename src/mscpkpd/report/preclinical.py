@@ -12,10 +12,12 @@ import pandas as pd
 from mscpkpd.plots import facts_and_priors, save
 from mscpkpd.plots.style import Marks
 from mscpkpd.report.content import origin
-from mscpkpd.report.html import Column, Html, details, element, image, joined, paragraph, table
+from mscpkpd.report.html import Column, Html, bullets, details, element, image, joined, paragraph, table
 from mscpkpd.rounding import number, span
 
 __all__ = ["preclinical_part"]
+
+SELDOM = 0.1  # share of prior draws that agree, under which an order is named
 
 
 def preclinical_part(
@@ -44,7 +46,27 @@ def preclinical_part(
     shown = image(
         picture, "Published facts beside prior predictions", caption="Prior only. Grey: the study informed a prior."
     )
-    return joined(about, shown, _numbers(numbers), _orders(orders), _listed(listed))
+    return joined(about, shown, _apart(numbers, orders), _numbers(numbers), _orders(orders), _listed(listed))
+
+
+def _apart(numbers: pd.DataFrame, orders: pd.DataFrame) -> Html:
+    """Name what the priors do not expect, first."""
+    outside = numbers[(numbers["observed"] < numbers["lower"]) | (numbers["observed"] > numbers["upper"])]
+    bounded = numbers[(numbers["bound"] == "<") & (numbers["median"] > numbers["observed"])]
+    seldom = orders[orders["agree"] < SELDOM]
+    lines = [
+        *(f"{row['reference']}: {row['statement']} Outside the prior 95 %." for row in outside.to_dict("records")),
+        *(f"{row['reference']}: {row['statement']} The prior median is above." for row in bounded.to_dict("records")),
+        *(
+            f"{row['reference']}: {row['statement']} {100 * row['agree']:.0f} % of the prior draws agree."
+            for row in seldom.to_dict("records")
+        ),
+    ]
+    if not lines:
+        return paragraph("No published number lies outside its prior 95 %, and no order disagrees with most draws.")
+    return joined(
+        paragraph(element("strong", "Where priors and publications disagree:")), bullets(dict.fromkeys(lines))
+    )
 
 
 def _informing(numbers: pd.DataFrame, orders: pd.DataFrame) -> list[str]:

@@ -18,13 +18,12 @@ from mscpkpd.report.content import MARK
 from mscpkpd.report.fits import CURVES, SHOWN
 from mscpkpd.report.pages import write_report
 from mscpkpd.report.scores import SCORER, SCORES
-from mscpkpd.report.simulations import EXPOSURES, SIMULATION
+from mscpkpd.report.simulations import BANDS, EXPOSURES, SIMULATION
 from mscpkpd.responder.scorer import Scorer
 
 __all__ = ["write_fit_run", "write_score_run", "write_simulation_run"]
 
 LOG = "log.txt"
-BANDS = "predictions.csv"
 
 
 def write_fit_run(fit: Fit, folder: str | Path, extra_log: str = "", *, shown: pd.DataFrame | None = None) -> Path:

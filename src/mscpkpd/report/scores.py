@@ -16,6 +16,7 @@ from mscpkpd.report.content import (
     Part,
     estimate_columns,
     made_with,
+    named,
     origin,
     read_record,
     settings_table,
@@ -133,8 +134,7 @@ def _parameters(scorer: Scorer) -> Html:
         return origin(found.evidence, found.source) if (found := prior(row)) else Html("")
 
     columns = (
-        Column("parameter", strong("parameter")),
-        Column("meaning", meaning),
+        Column("parameter", lambda row: named(row["parameter"], meaning(row))),
         *estimate_columns("mean"),
         Column("unit", lambda row: unit_text(row["unit"])),
         Column("learned", share, numeric=True),

@@ -16,9 +16,9 @@ from mscpkpd.report.content import FIGURES, Content, Part, made_with, read_recor
 from mscpkpd.report.html import Column, Html, details, element, gallery, image, joined, paragraph, table
 from mscpkpd.rounding import number, span, unit_text
 
-__all__ = ["EXPOSURES", "SIMULATION", "simulation_content"]
+__all__ = ["BANDS", "EXPOSURES", "SIMULATION", "simulation_content"]
 
-SIMULATION, EXPOSURES = "simulation.nc", "exposures.csv"
+SIMULATION, EXPOSURES, BANDS = "simulation.nc", "exposures.csv", "predictions.csv"
 MOST_OUTPUTS = 12
 READING = (
     "IL-10 is a marker that macrophages have been engaged, not of efficacy. PGE2 is what the cells make, without that "
@@ -41,7 +41,7 @@ def simulation_content(folder: Path) -> Content:
     marks = _marks(sims, record)
     names = [str(name) for name in sims.data_vars if name != "failed"]
     named = set(exposures["output"]) if len(exposures) else set()
-    drawn = sorted(names, key=lambda name: name not in named)[:MOST_OUTPUTS]
+    drawn = sorted(names, key=lambda name: name not in named)[:MOST_OUTPUTS] if sims.sizes["time"] > 1 else []
     (folder / FIGURES).mkdir(exist_ok=True)
     parts = [Part("Schedules", _schedules(sims, record))]
     parts += [
@@ -49,7 +49,7 @@ def simulation_content(folder: Path) -> Content:
     ]
     left = [name for name in names if name not in drawn]
     if left:
-        parts.append(Part("Not drawn", paragraph(f"{SIMULATION} also holds {', '.join(left)}.")))
+        parts.append(Part("Not drawn", paragraph(f"{BANDS} and {SIMULATION} also hold {', '.join(left)}.")))
     parts.append(Part("How it was made", settings_table({**_plain(sims), **made_with(record)})))
     title = str(record.get("title") or f"Simulated schedules: {sims.attrs.get('model', '')}")
     return Content(title, _found(sims), marks, tuple(parts))
