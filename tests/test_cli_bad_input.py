@@ -131,8 +131,8 @@ DOSE_TABLES = {
 
 @pytest.mark.parametrize(("text", "message"), DOSE_TABLES.values(), ids=DOSE_TABLES)
 def test_bad_dose_table(folder: Path, refused, text: str, message: str) -> None:
-    (folder / "bad.csv").write_text(text)
-    assert re.search(message, refused("check", "bad.csv"))
+    (folder / "bad_doses.csv").write_text(text)
+    assert re.search(message, refused("check", "bad_doses.csv"))
 
 
 def test_doses_beside_a_study_that_has_doses(folder: Path, refused) -> None:

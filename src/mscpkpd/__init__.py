@@ -9,6 +9,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__ imports a name when it is used
+    from mscpkpd import errors, plots, report
+    from mscpkpd.cohort import read_cohort
+    from mscpkpd.data import Study, read_study
+    from mscpkpd.dosing import Regimen, bolus, infusion
+    from mscpkpd.exposures import exposure
+    from mscpkpd.fitting.api import fit, load_fit, to_pymc
+    from mscpkpd.fitting.result import Fit
+    from mscpkpd.model import Model
+    from mscpkpd.modelfile import load_model, load_regimen, models
+    from mscpkpd.responder import Responder, load_responder
+    from mscpkpd.simulation import simulate
+
 __version__ = "0.1.0"
 
 # name -> module that defines it; the module is imported when the name is first used
@@ -34,7 +47,29 @@ _PUBLIC = {
 }
 _MODULES = ("errors", "plots", "report")
 
-__all__ = sorted([*_PUBLIC, *_MODULES])
+__all__ = [
+    "Fit",
+    "Model",
+    "Regimen",
+    "Responder",
+    "Study",
+    "bolus",
+    "errors",
+    "exposure",
+    "fit",
+    "infusion",
+    "load_fit",
+    "load_model",
+    "load_regimen",
+    "load_responder",
+    "models",
+    "plots",
+    "read_cohort",
+    "read_study",
+    "report",
+    "simulate",
+    "to_pymc",
+]
 
 
 def __getattr__(name: str) -> Any:

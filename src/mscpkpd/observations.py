@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mscpkpd.data import Record, Study, Subject
-from mscpkpd.dosing import Regimen
+from mscpkpd.dosing import Dose, Regimen
 from mscpkpd.errors import DataError, MscError, UnitError, UnknownName
 from mscpkpd.model import Model, Output
 from mscpkpd.units import scale_factor, to_unit
@@ -113,32 +113,38 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
         raise DataError.of(findings, where=f"study '{study.name}' with model '{model.name}'")
     if not kept:
         raise DataError(f"study '{study.name}' has no observations", hint="rows with an output and a value")
-    numbers = np.array(columns, dtype=float).T
+    time, value, lower, upper, sd, count = np.array(columns, dtype=float).T
     rows = Rows(
-        np.array([outputs.index(record.output) for record in kept]),
-        np.array([position[record.subject] for record in kept]),
-        *numbers,
-        np.array([record.kind for record in kept]),
-        outputs,
-        tuple(record.where for record in kept),
-        tuple(record.subject for record in kept),
+        output=np.array([outputs.index(record.output) for record in kept]),
+        group=np.array([position[record.subject] for record in kept]),
+        time=time,
+        value=value,
+        lower=lower,
+        upper=upper,
+        sd=sd,
+        count=count,
+        kind=np.array([record.kind for record in kept]),
+        outputs=outputs,
+        where=tuple(record.where for record in kept),
+        subject=tuple(record.subject for record in kept),
     )
     return rows, groups
 
 
 def _groups(model: Model, study: Study, findings: list[MscError]) -> tuple[tuple[Group, ...], dict[str, int]]:
-    members: dict[tuple[object, ...], list[Subject]] = {}
+    members: dict[tuple[tuple[Dose, ...], float | None], list[Subject]] = {}
     known = {*(route.name for route in model.routes), *model.state_names}
     for subject in study.subjects:
         weight = subject.weight if any(dose.unit.endswith("/kg") for dose in subject.regimen.doses) else None
         members.setdefault((subject.regimen.doses, weight), []).append(subject)
-        for route in sorted({dose.route for dose in subject.regimen.doses} - known):
-            findings.append(UnknownName.among("route", route, known, where=f"subject '{subject.id}'"))
-    groups, position = [], {}
+        foreign = sorted({dose.route for dose in subject.regimen.doses} - known)
+        findings += [UnknownName.among("route", route, known, where=f"subject '{subject.id}'") for route in foreign]
+    groups: list[Group] = []
+    position: dict[str, int] = {}
     for (_, weight), subjects in members.items():
         for subject in subjects:
             position[subject.id] = len(groups)
-        groups.append(Group(subjects[0].regimen, weight, tuple(s.id for s in subjects)))  # type: ignore[arg-type]
+        groups.append(Group(subjects[0].regimen, weight, tuple(s.id for s in subjects)))
     return tuple(groups), position
 
 

@@ -53,14 +53,14 @@ class Prediction:
     ----------
     value : array of shape (n_rows,)
         In the units of the outputs; NaN where a solve failed.
-    jacobian : array of shape (n_rows, n_free) or None
-        By the free parameters on their natural scale.
+    jacobian : array of shape (n_rows, n_free)
+        By the free parameters on their natural scale; shape (n_rows, 0) where it was not asked for.
     failure : str
         Why a solve failed; empty where all is well.
     """
 
     value: np.ndarray
-    jacobian: np.ndarray | None
+    jacobian: np.ndarray
     failure: str = ""
 
 
@@ -115,9 +115,8 @@ class Problem:
     @cached_property
     def _positions(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the free parameters of the system stand in it, and among the free ones."""
-        pairs = [
-            (self.system.parameters.index(name), k) for k, name in enumerate(self.names) if name in self.system.parameters
-        ]
+        kept = self.system.parameters
+        pairs = [(kept.index(name), k) for k, name in enumerate(self.names) if name in kept]
         array = np.array(pairs, dtype=int).reshape(-1, 2)
         return array[:, 0], array[:, 1]
 
@@ -143,7 +142,7 @@ class Problem:
         numbers = np.array([values[name] for name in self.system.parameters])
         places, columns = self._positions
         value = np.full(len(self.rows), np.nan)
-        slope = np.zeros((len(self.rows), len(self.free))) if jacobian else None
+        slope = np.zeros((len(self.rows), len(self.free) if jacobian else 0))
         failure = ""
         for k, group in enumerate(self.groups):
             mine = np.flatnonzero(self.rows.group == k)
@@ -151,7 +150,7 @@ class Problem:
                 continue
             value[mine], part, reason = self._group(group, mine, numbers, places if jacobian else None)
             failure = failure or reason
-            if slope is not None and part is not None:
+            if part is not None:
                 slope[np.ix_(mine, columns)] = part
         return Prediction(value, slope, failure)
 
@@ -244,9 +243,8 @@ def _free(model: Model, name: str, study: Study) -> FreeParameter:
     shared = tuple(key for key in parameter.prior_source if key in study.studies)
     prior = parameter.prior
     if not prior.is_free:
-        raise UsageError(
-            f"parameter '{name}' has no prior to learn from ({prior})", hint="model.with_prior(name, 'lognormal(1, 0.5)')"
-        )
+        hint = f"model.with_prior('{name}', 'lognormal(1, 0.5)')"
+        raise UsageError(f"parameter '{name}' has no prior to learn from ({prior})", hint=hint)
     if shared and parameter.prior_without is not None:
         prior = parameter.prior_without
     start = parameter.value if parameter.value != 0 else prior.median  # 0 means off by default

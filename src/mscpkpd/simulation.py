@@ -132,7 +132,8 @@ def simulate(
                 done += 1
                 if progress:
                     progress(done, total)
-    sims = _dataset(model, wanted, named, grid, out, failed, population.origin, seed)
+    sims = _dataset(model, wanted, named, grid, out, failed)
+    sims.attrs.update(parameters=population.origin, seed=seed)
     for name in wanted:
         sims[name].attrs["prior_only"] = ", ".join(_prior_only(model, name, routes, draws))
     return sims
@@ -189,7 +190,8 @@ def _grid(
         width = to_unit(step, "h")
         if not 0 < width <= end:
             raise UsageError(f"step='{step}'", expected=f"a time above 0 and at most {until}")
-        return np.append(np.arange(0.0, end, width), end) / hours
+        regular = np.arange(0.0, end, width)
+        return np.append(regular[regular < end - 1e-9 * width], end) / hours
     doses = {dose.time for regimen in schedules.values() for dose in regimen.doses}
     ends = {dose.time + dose.duration for regimen in schedules.values() for dose in regimen.doses}
     dense = {time + after for time in doses for after in AFTER_DOSE} | ends
@@ -256,8 +258,6 @@ def _dataset(
     grid: np.ndarray,
     out: np.ndarray,
     failed: np.ndarray,
-    origin: str,
-    seed: int,
 ) -> xr.Dataset:
     dims = ("schedule", "subject", "draw", "time")
     units = model.units
@@ -273,9 +273,11 @@ def _dataset(
         "time": xr.Variable("time", grid, {"units": model.time}),
     }
     attrs = {
-        "model": model.name, "values": model.values_name, "parameters": origin, "seed": seed,
-        "failures": int(failed.sum()), **{f"schedule {name}": str(regimen) for name, regimen in schedules.items()},
-    }  # fmt: skip
+        "model": model.name,
+        "values": model.values_name,
+        "failures": int(failed.sum()),
+        **{f"schedule {name}": str(regimen) for name, regimen in schedules.items()},
+    }
     return xr.Dataset(data, coords, attrs)
 
 

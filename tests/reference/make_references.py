@@ -18,10 +18,9 @@ import scipy
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from mscpkpd.modelfile import load_model
 from reference import solver
 from reference.cases import SHIPPED, SLOPE_TIMES, SLOPES_OF, TIMES, every_route, key, model_of, schedules
-
-from mscpkpd.modelfile import load_model
 
 HERE = Path(__file__).parent
 MADE_WITH = {

@@ -24,6 +24,8 @@ class Run:
         """A state that was kept, or an output that was asked for."""
         if name in self.system.states:
             return self.path.states[self.system.states.index(name)]
+        if name not in self.system.outputs:
+            return np.zeros_like(self.path.times)  # left out: it stays empty, or nothing depends on it
         shape = self.path.times.shape
         made = self.system.observed_function.value(*self.path.states, *self.values, self.path.times, shape=shape)
         return made[self.system.outputs.index(name)]
@@ -35,9 +37,12 @@ class Run:
 
 def run(model, regimen, times, asked=None, *, by=(), values=None, **options):
     """Solve what `asked` needs (all states by default), with slopes by the parameters `by`."""
-    system = build_system(model, tuple(asked or model.state_names), tuple(sorted(set(regimen.routes))))
+    routes = {*model.route_names, *regimen.routes}  # one system for all regimens, compiled once
+    system = build_system(model, tuple(asked or model.state_names), tuple(sorted(routes)))
     chosen = {**model.values, **(values or {})}
     numbers = np.array([chosen[name] for name in system.parameters])
     free = tuple(system.parameters.index(name) for name in by)
     options.setdefault("hours", to_unit(f"1 {model.time}", "h"))
-    return Run(system, solve(system, regimen, np.asarray(times, float), numbers, free=free, **options), numbers, tuple(by))
+    return Run(
+        system, solve(system, regimen, np.asarray(times, float), numbers, free=free, **options), numbers, tuple(by)
+    )

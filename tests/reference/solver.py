@@ -163,8 +163,10 @@ def _interval(model, state, rate, begin, times, values, rtol, size, tangent):
     n, nudge = len(state), 1e-13 * (times[-1] - begin)
     low, high = begin + nudge, times[-1] - nudge  # both ends of an interval obey its own right-hand side
 
-    def real(t, y):
-        return f(min(max(t, low), high), y, values)
+    plain = {name: np.real(value) for name, value in values.items()}
+
+    def real(t, y, p=values):
+        return f(min(max(t, low), high), y, p)
 
     def slope(t, y):
         if not tangent:
@@ -173,12 +175,12 @@ def _interval(model, state, rate, begin, times, values, rtol, size, tangent):
         return np.concatenate([both.real, both.imag / STEP])
 
     def jacobian(t, y):
-        one = np.array([np.imag(real(t, y[:n] + 1j * STEP * unit)) / STEP for unit in np.eye(n)]).T
+        one = np.array([np.imag(real(t, y[:n] + 1j * STEP * unit, plain)) / STEP for unit in np.eye(n)]).T
         if not tangent:
             return one
         # how the slopes change with the states: only Newton's matrix, so that a plain difference is good enough
         here, columns = slope(t, y)[n:], []
-        for j, step in enumerate(1e-6 * np.maximum(np.abs(y[:n]), 1e-6)):
+        for j, step in enumerate(1e-4 * np.maximum(np.abs(y[:n]), 1e-6 * size)):
             moved = y.copy()
             moved[j] += step
             columns.append((slope(t, moved)[n:] - here) / step)

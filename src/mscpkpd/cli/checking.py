@@ -115,7 +115,8 @@ def _examination(file: Path, reading: Reading) -> tuple[str, Callable[[], Found]
     columns = set(read_table(file).columns)
     if any(name.startswith("cxcl10") for name in columns) or ("patient" in columns and "platform" in columns):
         return "cohort", lambda: _cohort(file, reading)
-    if {"subject", "dose"} <= columns <= set(COLUMNS) - {"output", "value"}:
+    named = file.stem.casefold().endswith("doses")  # as read_study looks for beside a study
+    if named or {"subject", "dose"} <= columns <= set(COLUMNS) - {"output", "value"}:
         return "doses", lambda: _doses(file, reading)
     return "study", lambda: _study(file, reading)
 

@@ -24,6 +24,8 @@ from mscpkpd.errors import SolveError
 __all__ = ["DEFAULT_TOLERANCE", "Trajectory", "solve"]
 
 DEFAULT_TOLERANCE = 1e-8  # relative; looser values bias variance estimates (G10)
+# Times that differ by rounding alone, such as 0.2 + 0.1 and 0.3, are one time: the solver refuses so short an interval.
+MOMENT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ class _Walk:
 
     def _interval(self, now: float, times: np.ndarray) -> tuple[Interval, np.ndarray]:
         n, n_free = len(self.system.states), len(self.free)
-        if n == 0:
-            return Interval(np.zeros((0, len(times))), None), np.zeros((0, len(times), n_free))
+        if n == 0 or times[-1] - now <= MOMENT * max(1.0, abs(now)):
+            return Interval(_repeated(self.state, times), None), _repeated(self.slope, times)
         program = self._program()
         interval = program.run(
             self.values, self.state, self.rate, self.switches, begin=now, times=times, tolerance=self.tolerance
@@ -209,6 +211,11 @@ class _Walk:
     def _rhs(self, time: float) -> np.ndarray:
         value = self.system.rhs_function.value(*self.state, *self.values, *self.switches, time)
         return np.asarray(value + self.rate)
+
+
+def _repeated(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The same values at every time, as second dimension."""
+    return np.stack([values] * len(times), axis=1)
 
 
 def _without_residue(rate: np.ndarray, before: np.ndarray) -> np.ndarray:

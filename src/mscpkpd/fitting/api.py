@@ -30,6 +30,7 @@ METHODS = ("least_squares", "nuts")
 COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned", "note")
 PREDICTIVE_DRAWS = 400
 ASYMPTOTIC_DRAWS = 4000
+LARGEST_ERROR = 1e3  # on the transformed scale: beyond it an estimate says nothing
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def fit(
     cores : int, optional
         Worker processes; all processors by default.
     target_accept : float
-        Acceptance that the sampler's step size aims at, 0 to 1.
+        Acceptance that the sampler's step size aims at, a probability.
     progress : callable, optional
         Receives draws done and draws wanted, both over all chains.
 
@@ -123,9 +124,16 @@ def fit(
     else:
         outcome = _nuts(problem, seed, Sampling(draws, tune, chains, cores, target_accept), progress)
     settings = {
-        "method": method, "seed": seed, "seconds": round(time.time() - began, 1), "free": list(outcome.names),
-        "fixed": dict(fix or {}), "uninformed": list(problem.uninformed), "tolerance": problem.tolerance, "versions": versions(), **outcome.settings,
-    }  # fmt: skip
+        "method": method,
+        "seed": seed,
+        "seconds": round(time.time() - began, 1),
+        "free": list(outcome.names),
+        "fixed": dict(fix or {}),
+        "uninformed": list(problem.uninformed),
+        "tolerance": problem.tolerance,
+        "versions": versions(),
+        **outcome.settings,
+    }
     notes = (*_notes(problem), *outcome.notes)
     predictions = _predictions(problem, outcome.posterior, seed)
     return Fit(
@@ -166,7 +174,7 @@ def to_pymc(
     The prediction is one PyTensor operation with the engine's exact Jacobian. Parameters that no observed output
     depends on are not in the model: their posterior is their prior.
     """
-    from mscpkpd.fitting.bayes import build_pymc  # noqa: PLC0415 (PyMC loads only where it is used)
+    from mscpkpd.fitting.bayes import build_pymc
 
     return build_pymc(pose(model, study, free, fix))
 
@@ -212,10 +220,10 @@ def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None)
     )  # fmt: skip
     prior_only = {name: _from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
     diagnostics, checks = diagnose(learned, stats)
-    rows = [_posterior_row(problem.model, p, learned[p.name], diagnostics.loc[p.name]) for p in problem.free]
+    rows = [_posterior_row(problem.model, p, learned[p.name], dict(diagnostics.loc[p.name])) for p in problem.free]
     rows += [_prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
     table = _table(rows, f"median with {INTERVAL:.0%} highest-density interval")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if problem.uninformed:
         notes = (f"prior only, since no observed output depends on them: {', '.join(problem.uninformed)}",)
     settings = {"draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept}
@@ -231,13 +239,15 @@ def _from_prior(model: Model, name: str, seed: int, shape: tuple[int, int]) -> n
     return np.asarray(model.parameter(name).prior.sample(rng, shape[0] * shape[1])).reshape(shape)
 
 
-def _posterior_row(model: Model, p: FreeParameter, values: np.ndarray, diagnostics: pd.Series) -> dict[str, Any]:
+def _posterior_row(
+    model: Model, p: FreeParameter, values: np.ndarray, diagnostics: Mapping[str, Any]
+) -> dict[str, Any]:
     lower, upper = highest_density(values)
     prior_sd = p.prior.free_moments()[1]
     learned = 1.0 - float(np.var(p.prior.to_free(values), ddof=1)) / prior_sd**2
     return {
         "parameter": p.name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
-        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(p.name).unit, **diagnostics.to_dict(),
+        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(p.name).unit, **diagnostics,
         "learned": learned, "note": "wide prior" if p.widened_for else "",
     }  # fmt: skip
 
@@ -251,7 +261,7 @@ def _prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
-    from mscpkpd.fitting.least_squares import estimate, identified, quantile  # noqa: PLC0415 (lmfit, scipy)
+    from mscpkpd.fitting.least_squares import estimate, identified, quantile
 
     names, reasons = identified(problem) if choose else (problem.names, {})
     if not names:
@@ -279,9 +289,12 @@ def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
         unit = problem.model.parameter(name).unit
         rows.append({"parameter": name, "estimate": value, "unit": unit, "note": "from the residuals"})
     table = _table(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
-    notes = tuple(f"{name} held at {problem.model.values[name]:.4g}: {why}" for name, why in reasons.items())
+    notes = tuple(f"{name} held at {problem.model.parameter(name).value:.4g}: {why}" for name, why in reasons.items())
     if notes:
-        notes = ("every estimate is conditional on the values held; method='nuts' lets them vary within their priors", *notes)
+        notes = (
+            "every estimate is conditional on the values held; method='nuts' lets them vary within their priors",
+            *notes,
+        )
     posterior = _asymptotic(problem, found.names, found.free_values, found.covariance, found.noise)
     settings = {"degrees_of_freedom": found.degrees, "message": found.message}
     return _Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
@@ -296,13 +309,15 @@ def _moved(problem: Problem, found: Estimate) -> Problem:
 
 
 def _estimate_checks(found: Any, errors: np.ndarray) -> tuple[Check, ...]:
-    finite = bool(np.all(np.isfinite(errors)) and np.all(errors < 1e3))
+    finite = bool(np.all(np.isfinite(errors)) and np.all(errors < LARGEST_ERROR))
     stuck = [n for n in found.names if _at_bound(found.result.params[f"z_{n}"])]
+    undetermined = "The data do not determine all parameters; free fewer."
+    at_edge = f"At the edge of its prior: {', '.join(stuck)}; fix it or use method='nuts'."
     return (
         Check("optimum", found.success, f"The optimiser ended with: {found.message}"),
-        Check("errors", finite, "Standard errors exist." if finite else "The data do not determine all parameters; free fewer."),
-        Check("bounds", not stuck, f"At the edge of its prior: {', '.join(stuck)}; fix it or use method='nuts'." if stuck else "No estimate is at a bound."),
-    )  # fmt: skip
+        Check("errors", finite, "Standard errors exist." if finite else undetermined),
+        Check("bounds", not stuck, at_edge if stuck else "No estimate is at a bound."),
+    )
 
 
 def _at_bound(parameter: Any) -> bool:

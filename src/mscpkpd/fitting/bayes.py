@@ -17,6 +17,7 @@ from mscpkpd.errors import ParameterError
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.op import PredictionOp
 from mscpkpd.noise import Noise
+from mscpkpd.observations import Rows
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem
 
@@ -127,7 +128,7 @@ def _likelihood(problem: Problem, k: int, name: str, prediction: Any, values: Ma
             if with_sd:
                 _summary(label, rows.value[mine], f, rows.sd[mine] / np.sqrt(rows.count[mine]), log=kind == "logmean")
             elif noise is not None:
-                _rows(label, kind, noise, f, values, problem, mine)
+                _rows(label, noise, f, values, problem.rows, mine)
 
 
 def _summary(label: str, value: np.ndarray, f: Any, sd: np.ndarray, *, log: bool) -> None:
@@ -135,10 +136,9 @@ def _summary(label: str, value: np.ndarray, f: Any, sd: np.ndarray, *, log: bool
     pm.Normal(label, pt.log(pt.maximum(f, TINY)) if log else f, sd, observed=value)
 
 
-def _rows(
-    label: str, kind: str, noise: Noise, f: Any, values: Mapping[str, Any], problem: Problem, mine: np.ndarray
-) -> None:
-    rows = problem.rows
+def _rows(label: str, noise: Noise, f: Any, values: Mapping[str, Any], rows: Rows, mine: np.ndarray) -> None:
+    """Rows of one kind whose spread is the noise of their output."""
+    kind = str(rows.kind[mine[0]])
     center = pt.log(pt.maximum(f, TINY)) if noise.is_log else f
     sd = _sd(noise, f, values)
     if kind in ("mean", "logmean"):

@@ -56,11 +56,11 @@ class Job:
 
 def compile_problem(problem: Problem, frame: Frame, passed: Callable[[], None]) -> Any:
     """Compile the PyMC model of a problem in a frame for the sampler; `passed` is called at each draw."""
-    import nutpie  # noqa: PLC0415
-    import pymc  # noqa: PLC0415
+    import nutpie
+    import pymc
 
-    from mscpkpd.fitting.bayes import THETA, build_pymc  # noqa: PLC0415
-    from mscpkpd.fitting.op import TollOp  # noqa: PLC0415
+    from mscpkpd.fitting.bayes import THETA, build_pymc
+    from mscpkpd.fitting.op import TollOp
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba announces that it calls back into Python for the prediction
@@ -77,7 +77,7 @@ def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray]
     -------
     posterior, statistics : dict of str to array of shape (1, n_draws)
     """
-    import nutpie  # noqa: PLC0415
+    import nutpie
 
     trace = nutpie.sample(
         compiled, draws=job.draws, tune=job.tune, chains=1, cores=1, seed=seed, progress_bar=False,

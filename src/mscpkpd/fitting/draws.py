@@ -17,7 +17,16 @@ import pandas as pd
 
 from mscpkpd.errors import InputError
 
-__all__ = ["Check", "arrays_of", "diagnose", "highest_density", "make_draws", "read_draws", "split_draws", "write_draws"]
+__all__ = [
+    "Check",
+    "arrays_of",
+    "diagnose",
+    "highest_density",
+    "make_draws",
+    "read_draws",
+    "split_draws",
+    "write_draws",
+]
 
 RHAT_LIMIT, ESS_LIMIT, BFMI_LIMIT = 1.01, 400, 0.3
 INTERVAL = 0.95
@@ -65,7 +74,9 @@ def read_draws(path: Path) -> Any:
     try:
         return arviz.from_netcdf(str(path), engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"these are no draws: {error}", where=str(path), hint="the draws.nc of a run folder") from error
+        raise InputError(
+            f"these are no draws: {error}", where=str(path), hint="the draws.nc of a run folder"
+        ) from error
 
 
 def split_draws(draws: Any) -> dict[str, np.ndarray]:
@@ -106,16 +117,34 @@ def _sampler_checks(table: pd.DataFrame, stats: Draws) -> tuple[Check, ...]:
     ess = float(table[["ess_bulk", "ess_tail"]].min().min())
     diverging = int(np.sum(stats["diverging"])) if "diverging" in stats else 0
     bfmi = float(np.min(_bfmi(stats["energy"]))) if "energy" in stats else float("nan")
+    more = "the chains do not agree yet; take more draws."
+    tighter = "parts of the posterior were not reached; fix a parameter or give a tighter prior."
     return (
-        Check("r_hat", bool(rhat <= RHAT_LIMIT), f"Largest R-hat {rhat:.4f} ({worst}), limit {RHAT_LIMIT}: {_or_more(rhat <= RHAT_LIMIT)}"),
-        Check("ess", bool(ess >= ESS_LIMIT), f"Smallest effective sample size {ess:.0f}, limit {ESS_LIMIT}: {_or_more(ess >= ESS_LIMIT)}"),
-        Check("divergences", diverging == 0, f"{diverging} divergent transitions: " + ("none is right." if diverging == 0 else "parts of the posterior were not reached; fix a parameter or give a tighter prior.")),
-        Check("e_bfmi", not bfmi < BFMI_LIMIT, f"Smallest E-BFMI {bfmi:.2f}, limit {BFMI_LIMIT}: " + ("the sampler moved freely." if not bfmi < BFMI_LIMIT else "heavy tails; fix a parameter or give a tighter prior.")),
-    )  # fmt: skip
+        _check(
+            "r_hat",
+            rhat <= RHAT_LIMIT,
+            f"Largest R-hat {rhat:.4f} ({worst}), limit {RHAT_LIMIT}",
+            "chains agree.",
+            more,
+        ),
+        _check(
+            "ess", ess >= ESS_LIMIT, f"Smallest effective sample size {ess:.0f}, limit {ESS_LIMIT}", "enough.", more
+        ),
+        _check("divergences", diverging == 0, f"{diverging} divergent transitions", "none is right.", tighter),
+        # without an energy there is nothing to judge: only a number under the limit fails
+        _check(
+            "e_bfmi",
+            not bfmi < BFMI_LIMIT,
+            f"Smallest E-BFMI {bfmi:.2f}, limit {BFMI_LIMIT}",
+            "no heavy tails.",
+            tighter,
+        ),
+    )
 
 
-def _or_more(ok: bool) -> str:  # noqa: FBT001
-    return "the chains agree." if ok else "the chains do not agree yet; take more draws."
+def _check(name: str, holds: object, finding: str, good: str, advice: str) -> Check:
+    ok = bool(holds)
+    return Check(name, ok, f"{finding}: {good if ok else advice}")
 
 
 def _bfmi(energy: np.ndarray) -> np.ndarray:
@@ -135,5 +164,5 @@ def highest_density(values: np.ndarray, probability: float = INTERVAL) -> tuple[
 def _arviz() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # 0.23 announces the refactoring on import
-        import arviz  # noqa: PLC0415
+        import arviz
     return arviz

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from mscpkpd.fitting.least_squares import Residuals
+from mscpkpd.fitting.residuals import Residuals
 from mscpkpd.problem import Problem
 
 __all__ = ["Frame", "find_frame"]

@@ -130,16 +130,17 @@ def estimate(problem: Problem, names: Collection[str]) -> Estimate:
     """
     work = Residuals(problem, tuple(name for name in problem.names if name in names))
     if len(work) < len(work.names):
-        raise FitError(f"{len(work.names)} parameters from {len(work)} rows", expected="at least as many rows as parameters")
-    if not np.all(np.isfinite(work(work.start))):
-        raise FitError("the model cannot be predicted at the start values", hint="other values, or fix a parameter")
-    z, minimizer, result = work.start, None, None
-    for _ in range(ROUNDS if work.scales else 1):
-        work.freeze(z)
-        minimizer, result = _minimize(work, z)
-        z = np.array([result.params[f"z_{name}"].value for name in work.names])
-        work.rescale(z)
-    assert minimizer is not None
+        raise FitError(
+            f"{len(work.names)} parameters from {len(work)} rows", expected="at least as many rows as parameters"
+        )
+    failure = problem.predict(problem.start).failure
+    if failure:
+        raise FitError(
+            f"the model cannot be predicted at the start values: {failure}", hint="other values, or fix a parameter"
+        )
+    z, minimizer, result = _round(work, work.start)
+    for _ in range(ROUNDS - 1 if work.scales else 0):
+        z, minimizer, result = _round(work, z)
     information = work.jacobian(z).T @ work.jacobian(z)
     covariance = np.linalg.pinv(information) if work.names else np.zeros((0, 0))
     degrees = float(len(work) - len(work.names)) if work.scales else float("inf")
@@ -158,6 +159,15 @@ def quantile(degrees: float, probability: float) -> float:
     """Two-sided quantile of Student's t, or of the normal where the degrees are infinite."""
     upper = 0.5 + probability / 2
     return float(norm.ppf(upper) if np.isinf(degrees) else t.ppf(upper, max(degrees, 1.0)))
+
+
+def _round(work: Residuals, z: np.ndarray) -> tuple[np.ndarray, Any, Any]:
+    """One search with the present weights, which are then set anew."""
+    work.freeze(z)
+    minimizer, result = _minimize(work, z)
+    z = np.array([result.params[f"z_{name}"].value for name in work.names])
+    work.rescale(z)
+    return z, minimizer, result
 
 
 def _minimize(work: Residuals, z: np.ndarray) -> tuple[Any, Any]:

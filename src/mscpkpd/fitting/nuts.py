@@ -69,7 +69,15 @@ def sample_chains(
     frame = find_frame(problem)
     with tempfile.TemporaryDirectory(prefix="mscpkpd-") as folder:
         jobs = [
-            Job(problem, frame, draws, tune, target_accept, tuple((k, seeds[k]) for k in range(w, chains, workers)), folder)
+            Job(
+                problem,
+                frame,
+                draws,
+                tune,
+                target_accept,
+                tuple((k, seeds[k]) for k in range(w, chains, workers)),
+                folder,
+            )
             for w in range(workers)
         ]
         _run(jobs, Path(folder), chains * (draws + tune), progress)
@@ -115,17 +123,15 @@ def _start(job: Job, path: Path, w: int, lines: Queue[tuple[int, str | None]]) -
     path.write_bytes(pickle.dumps(job))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with path.with_suffix(".err").open("w") as errors:
-        worker = subprocess.Popen(
+        worker = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             [sys.executable, "-m", "mscpkpd.fitting.chain", str(path)],
             stdout=subprocess.PIPE, stderr=errors, text=True, env=environment,
         )  # fmt: skip
 
     def listen() -> None:
-        assert worker.stdout is not None
-        with worker.stdout:
-            for line in worker.stdout:
-                if line.startswith("{"):
-                    lines.put((w, line))
+        for line in worker.stdout or ():
+            if line.startswith("{"):
+                lines.put((w, line))
         lines.put((w, None))
 
     threading.Thread(target=listen, daemon=True).start()

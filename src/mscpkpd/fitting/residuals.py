@@ -11,6 +11,7 @@ from mscpkpd.problem import Problem
 __all__ = ["Residuals"]
 
 BOX = 1e-6  # bounds of a search: prior quantiles
+REFUSED = 1e6  # residual of every row where the model cannot be solved
 # Noise kinds whose scale is a plain factor of the residuals, and which argument it is.
 SCALES = {"additive": 0, "proportional": 0, "lognormal": 0, "power": 0, "student": 1}
 
@@ -57,6 +58,7 @@ class Residuals:
         return len(self.problem.rows)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
+        """Residuals, shape (n_rows,)."""
         return self._evaluate(z)[0]
 
     def jacobian(self, z: np.ndarray) -> np.ndarray:
@@ -92,7 +94,7 @@ class Residuals:
     def _informing(self, name: str) -> np.ndarray:
         rows = self.problem.rows
         outputs = [k for k, output in enumerate(rows.outputs) if name in _arguments(self.problem, output)]
-        return np.isin(rows.output, outputs) & (rows.kind == "value")
+        return np.asarray(np.isin(rows.output, outputs) & (rows.kind == "value"))
 
     def _spread(self, f: np.ndarray) -> np.ndarray:
         rows, spread = self.problem.rows, np.ones(len(self))
@@ -110,12 +112,14 @@ class Residuals:
         if self._cache is not None and self._cache[0] == key:
             return self._cache[1], self._cache[2]
         prediction = self.problem.predict(self.natural(z), jacobian=True)
-        assert prediction.jacobian is not None
         dx_dz = np.array([float(p.dx_dz(x)) for p, x in zip(self.priors, z, strict=True)])
         slope = prediction.jacobian[:, self.index] * dx_dz
         residual, derivative = self._weighted(prediction.value)
-        self._cache = (key, residual, derivative[:, None] * slope)
-        return self._cache[1], self._cache[2]
+        jacobian = derivative[:, None] * slope
+        if prediction.failure:  # a step to where the model cannot be solved is refused, not an end
+            residual, jacobian = np.full_like(residual, REFUSED), np.zeros_like(jacobian)
+        self._cache = (key, residual, jacobian)
+        return residual, jacobian
 
     def _weighted(self, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals and their derivative by the prediction."""
@@ -124,14 +128,17 @@ class Residuals:
         log = self._on_log_scale()
         safe = np.maximum(f, 1e-30)
         center, d_center = np.where(log, np.log(safe), f), np.where(log, 1.0 / safe, 1.0)
-        value, lower, upper = (np.where(log & (rows.kind != "logmean"), _log(x), x) for x in (rows.value, rows.lower, rows.upper))
+        value, lower, upper = (
+            np.where(log & (rows.kind != "logmean"), _log(x), x) for x in (rows.value, rows.lower, rows.upper)
+        )
         residual, slope = (center - value) / spread, 1.0 / spread
         for kind, limits in (("left", upper), ("right", lower)):
             mine = rows.kind == kind
             sign = 1.0 if kind == "left" else -1.0
             residual[mine], slope[mine] = _tail(sign * (limits - center)[mine] / spread[mine], -sign / spread[mine])
         mine = rows.kind == "interval"
-        residual[mine], slope[mine] = _between(*((x - center)[mine] / spread[mine] for x in (lower, upper)), spread[mine])
+        a, b = ((limit - center)[mine] / spread[mine] for limit in (lower, upper))
+        residual[mine], slope[mine] = _between(a, b, spread[mine])
         return residual, slope * d_center
 
     def _on_log_scale(self) -> np.ndarray:
@@ -140,7 +147,7 @@ class Residuals:
             noise = self.problem.model.output(name).noise
             log[rows.output == k] = noise is not None and noise.is_log
         own_scale = (rows.kind == "mean") & np.isfinite(rows.sd)  # a mean with its sd stays on its own scale
-        return (log & ~own_scale) | (rows.kind == "logmean")
+        return np.asarray((log & ~own_scale) | (rows.kind == "logmean"))
 
 
 def _noise_scales(problem: Problem) -> dict[str, int]:
@@ -161,7 +168,7 @@ def _arguments(problem: Problem, output: str) -> tuple[str | float, ...]:
 
 
 def _log(x: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(x, 1e-30))
+    return np.asarray(np.log(np.maximum(x, 1e-30)))
 
 
 def _tail(u: np.ndarray, du: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

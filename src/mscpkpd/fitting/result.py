@@ -151,7 +151,7 @@ class Fit:
         flat = self.posterior.flat()
         available = len(next(iter(flat.values())))
         picked = np.random.default_rng(seed).choice(available, size=n, replace=n > available)
-        constant = {name: np.full(n, value) for name, value in self.model.values.items()}
+        constant = {parameter.name: np.full(n, parameter.value) for parameter in self.model.parameters}
         return {**constant, **{name: values[picked] for name, values in flat.items()}}
 
     def save(self, folder: str | Path) -> Path:
@@ -181,7 +181,13 @@ class Fit:
         return Path(folder)
 
     def write(self, folder: Path) -> None:
-        """Write the files of a run into an existing folder."""
+        """Write the files of a run into an existing folder.
+
+        Parameters
+        ----------
+        folder : Path
+            Where; files of the same names are replaced.
+        """
         self.table.to_csv(folder / "summary.csv", index=False)
         self.predictions.to_csv(folder / "predictions.csv", index=False)
         draws = self.draws if self.draws is not None else make_draws(self.posterior.learned, {})
@@ -232,7 +238,7 @@ def load_fit(folder: str | Path) -> Fit:
     folder = Path(folder)
     try:
         record = json.loads((folder / MARK).read_text())
-        table = pd.read_csv(folder / "summary.csv", keep_default_na=True)
+        table = pd.read_csv(folder / "summary.csv", dtype={"note": str})  # else all blank is a column of numbers
         predictions = pd.read_csv(folder / "predictions.csv")
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} is no run folder: {error}", hint="the folder given to fit --out") from error
