@@ -93,7 +93,7 @@ def test_the_report_shows_every_part(demo) -> None:
 def test_predictions_name_what_was_hardly_learned(demo) -> None:
     text = read(demo[1])
     assert "Viable cells in lung (in part near the prior)" in text
-    little = text.partition("The data taught little (less than 0.1) about ")[2].partition(";")[0]
+    little = text.partition("The data hardly narrow (learned less than 0.1) ")[2].partition(";")[0]
     assert "k_L" in little.split(", ")
 
 

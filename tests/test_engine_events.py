@@ -178,8 +178,9 @@ def test_amounts_and_losses_are_what_was_given():
 @pytest.mark.parametrize("length", [1e-4, 1e-6, 1e-9, 1e-12])
 def test_a_duration_of_almost_nothing_is_a_bolus(length):
     """L6: duration to 0. The difference is of the order of the duration times the fastest rate, 2 per h."""
-    found = states(doses((1, 50, "iv", length), (3, 20, "iv")))
-    close(found, states(doses((1, 50, "iv"), (3, 20, "iv"))), 3 * length + LAW)
+    times = TIMES + 0.01
+    found = states(doses((1, 50, "iv", length), (300, 20, "iv", length)), np.append(times, 301.0))
+    close(found, states(doses((1, 50, "iv"), (300, 20, "iv")), np.append(times, 301.0)), 3 * length + LAW)
 
 
 @pytest.mark.parametrize("lag", [0.0, 1e-4, 1e-6, 1e-9])

@@ -25,7 +25,7 @@ __all__ = ["DEFAULT_TOLERANCE", "Trajectory", "solve"]
 
 DEFAULT_TOLERANCE = 1e-8  # relative; looser values bias variance estimates (G10)
 # Times that differ by rounding alone, such as 0.2 + 0.1 and 0.3, are one time: the solver refuses so short an interval.
-MOMENT = 1e-12
+MOMENT = 1e-13
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class _Walk:
 
     def _interval(self, now: float, times: np.ndarray) -> tuple[Interval, np.ndarray]:
         n, n_free = len(self.system.states), len(self.free)
-        if n == 0 or times[-1] - now <= MOMENT * max(1.0, abs(now)):
+        if n == 0 or times[-1] - now <= MOMENT * max(1.0, now):
             return Interval(_repeated(self.state, times), None), _repeated(self.slope, times)
         program = self._program()
         interval = program.run(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import sympy
 
-from mscpkpd.errors import ModelError
+from mscpkpd.errors import ModelError, UnknownName
 from mscpkpd.expressions import Expression, Hill, to_sympy
 from mscpkpd.model import Model
 
@@ -189,6 +189,13 @@ def build_system(model: Model, outputs: tuple[str, ...], routes: tuple[str, ...]
     Returns
     -------
     System
+
+    Raises
+    ------
+    UnknownName
+        For an output or route that the model does not have.
+    ModelError
+        For a condition on time that is not linear in time.
     """
     text = _Substitution(model)
     observed = [text.of_name(name) for name in outputs]
@@ -237,7 +244,9 @@ class _Substitution:
     def of_name(self, name: str) -> sympy.Expr:
         if name in self.model.output_names:
             return self.of(self.model.output(name).expression)
-        return _symbol(self.model.state(name).name)
+        if name not in self.model.state_names:
+            raise UnknownName.among("output", name, {*self.model.output_names, *self.model.state_names})
+        return _symbol(name)
 
 
 def _route_form(model: Model, name: str, text: _Substitution) -> RouteForm:

@@ -16,6 +16,10 @@ from mscpkpd.errors import DosingError
 
 __all__ = ["Change", "timeline"]
 
+# An infusion shorter than this, in units of the time since the start, is a bolus at its middle (L6): the clock could
+# not tell its end from its beginning.
+BRIEF = 1e-9
+
 
 @dataclass(frozen=True)
 class Change:
@@ -112,10 +116,10 @@ def _dose_changes(
         d_length = amount / rate * (derivative[n + 2] - whole / rate * derivative[n + 1])
     start = dose.time / hours + lag
     none, d_none = np.zeros(n), np.zeros((n, len(free)))
-    if length == 0:
-        return [Change(start, d_lag, into, d_into, none, d_none)]
     if length < 0:
         raise DosingError(f"duration {length:g} of a dose by '{dose.route}' is negative", expected="at least 0")
+    if length <= BRIEF * max(1.0, start):
+        return [Change(start + length / 2, d_lag + d_length / 2, into, d_into, none, d_none)]
     speed, d_speed = into / length, d_into / length - np.outer(into, d_length) / length**2
     return [
         Change(start, d_lag, none, d_none, speed, d_speed),

@@ -145,7 +145,7 @@ def learned_shares(fit: Fit, *, marks: Marks | None = None) -> Figure | None:
     ax.set_xticks([0, 0.1, 0.5, 0.9, 1.0])
     ax.set_xlabel("learned: 1 − posterior variance / prior variance")
     rest = sorted(fit.posterior.prior_only)
-    foot = f"Grey: under {LITTLE}, the posterior is about the prior."
+    foot = f"Grey: under {LITTLE}, the data hardly narrow the prior."
     if rest:
         foot += f" Prior only, learned 0: {', '.join(rest)}."
     return finish(figure, "How much the data taught", marks=marks, foot=foot)

@@ -176,7 +176,7 @@ def _points(ax: Axes, rows: pd.DataFrame, scale: _Scale, *, individuals: bool) -
             ax.plot(
                 part["time"] * scale.time, _amounts(part, column, scale), marker, ms=5.0 if hollow else 4.2,
                 mfc="white" if hollow else DATA, mec=SHOWN if hollow else "white", mew=1.2 if hollow else 0.5,
-                label=label, zorder=4,
+                label=label, zorder=4, clip_on=False,
             )  # fmt: skip
     between = rows[rows["kind"] == "interval"]
     if len(between):
@@ -215,7 +215,7 @@ def _further(ax: Axes, extra: pd.DataFrame, scale: _Scale, *, individuals: bool)
     for label, part in extra.groupby("label", sort=False):
         ax.plot(
             part["time"] * scale.time, part["value"], "D", ms=4.5, mfc="none", mec=SHOWN, mew=1.3,
-            label=plain(f"{label}, not fitted"), zorder=5,
+            label=plain(f"{label}, not fitted"), zorder=5, clip_on=False,
         )  # fmt: skip
 
 

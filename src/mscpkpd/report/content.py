@@ -75,23 +75,31 @@ class Content:
     marks : Marks
         SYNTHETIC, QUICK, warnings.
     parts : tuple of Part
+    banner : str
+        What must stand before any number.
     """
 
     title: str
     found: tuple[object, ...]
     marks: Marks
     parts: tuple[Part, ...]
+    banner: str = ""
+
+    @property
+    def lead(self) -> Html:
+        """Banner and first sentences."""
+        banner = notice(self.banner, kind="banner") if self.banner else Html("")
+        return joined(banner, *(element("p", sentence) for sentence in self.found))
 
     def body(self, level: int = 3) -> Html:
         """The parts as sections of a larger page."""
         warnings = notice(*([self.marks.warning] if self.marks.warning else []))
-        lead = [element("p", sentence) for sentence in self.found]
-        return joined(warnings, *lead, *(section(part.title, part.body, level=level) for part in self.parts))
+        return joined(warnings, self.lead, *(section(part.title, part.body, level=level) for part in self.parts))
 
 
 def write_page(content: Content, path: Path) -> None:
     """Write a page of its own."""
-    lead = element("div", *(element("p", sentence) for sentence in content.found), class_="lead")
+    lead = element("div", content.lead, class_="lead")
     anchors = [(f"part-{k}", part.title) for k, part in enumerate(content.parts, 1)]
     sections = [
         section(part.title, part.body, anchor=anchor) for part, (anchor, _) in zip(content.parts, anchors, strict=True)

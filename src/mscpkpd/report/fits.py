@@ -39,7 +39,7 @@ NO_OUTPUT = (
     "No observed output depends on them: their draws are draws from the prior, and every prediction that rests on them "
     "says so."
 )
-HARDLY = "The observed outputs depend on them, but these data hardly narrow them: the posterior is about the prior."
+HARDLY = "The observed outputs depend on them, but these data hardly narrow them."
 
 
 def fit_content(folder: Path, *, show_data: bool = True) -> Content:

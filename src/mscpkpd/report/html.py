@@ -193,6 +193,7 @@ nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1.2rem 0; font-
 .ribbon { background: var(--warn); color: #fff; font-weight: 700; text-align: center; padding: .3rem .6rem;
   position: sticky; top: 0; z-index: 5; }
 .synthetic { color: var(--warn); font-weight: 600; }
+td strong { white-space: nowrap; }
 td small { display: block; min-width: 12rem; color: var(--soft); font-size: .8rem; }
 .gallery { display: grid; gap: .4rem 1.6rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); align-items: start; }

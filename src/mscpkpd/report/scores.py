@@ -23,7 +23,7 @@ from mscpkpd.report.content import (
     share,
     strong,
 )
-from mscpkpd.report.html import Column, Html, bullets, details, image, joined, notice, paragraph, table
+from mscpkpd.report.html import Column, Html, bullets, details, image, joined, paragraph, table
 from mscpkpd.responder.banner import BANNER
 from mscpkpd.responder.definition import ResponderParameter
 from mscpkpd.responder.scorer import Scorer, load_scorer
@@ -58,13 +58,12 @@ def score_content(folder: Path, *, show_data: bool = True) -> Content:
         alt = "Probability of response of each patient with its intervals"
         shown = joined(image(save(scored_patients(scores, marks=marks), path), alt), _table(scores))
     parts = (
-        Part("Scores", joined(notice(BANNER, kind="banner"), shown, paragraph(_outcome(scorer), class_="soft"))),
+        Part("Scores", joined(shown, paragraph(_outcome(scorer), class_="soft"))),
         Part("What the scores rest on", joined(_cohort(scorer), _parameters(scorer))),
         Part("How it was made", joined(bullets(record.get("notes", [])), settings_table(_settings(scorer, record)))),
     )
-    return Content(
-        "Probability of response from CXCL10 before the first infusion", _found(scores, scorer), marks, parts
-    )
+    title = "Probability of response from CXCL10 before the first infusion"
+    return Content(title, _found(scores, scorer), marks, parts, BANNER)
 
 
 def _marks(scorer: Scorer, scores: pd.DataFrame, record: Mapping[str, Any]) -> Marks:

@@ -121,7 +121,9 @@ def _rests_on(sims: xr.Dataset, name: str) -> Html:
     if only:
         words += [element("span", "Prior only. ", class_="alert"), f"The data said nothing about {only}. "]
     if few:
-        words.append(f"The data taught little (less than 0.1) about {few}; there the prediction is near its prior.")
+        words.append(
+            f"The data hardly narrow (learned less than 0.1) {few}; as to these, the prediction is near its prior."
+        )
     return paragraph(*words) if words else Html("")
 
 

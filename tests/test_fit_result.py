@@ -1,0 +1,183 @@
+"""A fit as a value: what it says about itself, and what is left of it on disk."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mscpkpd.data import study_from_frame
+from mscpkpd.errors import FitError, InputError, UnknownName, UsageError
+from mscpkpd.fitting import api
+from mscpkpd.fitting.api import fit, load_fit
+from mscpkpd.fitting.draws import Check, diagnose, highest_density, make_draws
+from mscpkpd.modelfile import load_model
+
+
+@pytest.fixture(scope="module")
+def mouse():
+    return load_model("two_functional_compartments", values="mouse")
+
+
+@pytest.fixture(scope="module")
+def study():
+    rng = np.random.default_rng(8)
+    time = np.repeat([1.0, 6.0, 24.0, 48.0], 4)
+    value = 7.4e5 * np.exp(-0.033 * time + 0.1 * rng.standard_normal(16))
+    frame = pd.DataFrame(
+        {
+            "subject": [f"m{k}" for k in range(16)], "time": time, "time_unit": "h", "output": "lung_cells",
+            "value": value, "unit": "cells", "route": "iv", "dose": 1e6, "dose_unit": "cells",
+        }
+    )  # fmt: skip
+    return study_from_frame(frame, name="small")
+
+
+@pytest.fixture(scope="module")
+def quick(mouse, study):
+    return fit(mouse, study, "least_squares")
+
+
+@pytest.fixture
+def sampled(mouse, study, monkeypatch):
+    """A NUTS fit whose chains are drawn from the priors instead of sampled."""
+
+    def from_priors(problem, *, draws, tune, chains, seed, progress=None, **_options):  # noqa: ARG001
+        rng = np.random.default_rng(seed)
+        posterior = {p.name: p.prior.sample(rng, chains * draws).reshape(chains, draws) for p in problem.free}
+        stats = {"diverging": np.zeros((chains, draws), bool), "energy": rng.standard_normal((chains, draws))}
+        return posterior, stats
+
+    monkeypatch.setattr(api, "sample_chains", from_priors)
+    return fit(mouse, study, "nuts", draws=300, chains=4, seed=2)
+
+
+def test_least_squares_says_what_it_fixed_and_leaves_learned_empty(quick):
+    """Estimates of what the design identifies; the rest is listed with its reason."""
+    table = quick.summary().set_index("parameter")
+    assert quick.converged
+    assert table.loc["k_L", "estimate"] == pytest.approx(0.033, rel=0.1)
+    assert table["learned"].isna().all()
+    assert "conditional on the values held" in "\n".join(quick.notes)
+    assert "95% asymptotic interval" in table.attrs["interval"]
+    assert "q0" in quick.uninformed
+
+
+def test_nuts_names_what_the_data_cannot_inform(sampled):
+    """Uninformed parameters are drawn from their prior, listed with learned 0 and the note 'prior only'."""
+    table = sampled.summary().set_index("parameter")
+    assert table.loc["q0", "learned"] == 0
+    assert table.loc["q0", "note"] == "prior only"
+    assert "q0" in sampled.posterior.prior_only
+    assert any("prior only" in note and "q0" in note for note in sampled.notes)
+    # chains drawn from the prior have learned nothing: the ratio of variances is 1 up to its own error
+    assert abs(table.loc["k_L", "learned"]) < 0.2
+
+
+def test_the_draws_of_one_parameter_do_not_depend_on_the_others(mouse, study, sampled):
+    """Prior-only draws have a stream per parameter (G3)."""
+    again = api._from_prior(mouse, "q0", 2, (4, 300))
+    np.testing.assert_array_equal(sampled.posterior.prior_only["q0"], again)
+
+
+def test_a_run_folder_holds_everything_and_reads_back(quick, tmp_path):
+    """Least squares: same table, draws, notes, checks, model and data."""
+    quick.save(tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"summary.csv", "draws.nc", "predictions.csv", "model.toml", "data.csv", "provenance.json"} <= names
+    again = load_fit(tmp_path / "run")
+    pd.testing.assert_frame_equal(again.summary(), quick.summary(), check_dtype=False)
+    assert (again.model, again.checks, again.notes) == (quick.model, quick.checks, quick.notes)
+    assert again.study.digest == quick.study.digest
+    np.testing.assert_allclose(again.posterior.flat()["k_L"], quick.posterior.flat()["k_L"])
+    record = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert {"pymc", "arviz", "pydiffsol"} <= set(record["settings"]["versions"])
+
+
+def test_a_sampled_run_reads_back_on_both_arviz_generations(sampled, tmp_path):
+    """Draws, prior-only draws and the verdict survive."""
+    sampled.save(tmp_path / "run")
+    again = load_fit(tmp_path / "run")
+    assert again.method == "nuts"
+    assert again.verdict == sampled.verdict
+    np.testing.assert_allclose(again.posterior.learned["k_L"], sampled.posterior.learned["k_L"])
+    np.testing.assert_allclose(again.posterior.prior_only["q0"], sampled.posterior.prior_only["q0"])
+    assert again.draws["posterior"]["k_L"].shape == (4, 300)
+
+
+def test_samples_are_joint_and_complete(quick):
+    """Every parameter of the model, constant where it has no distribution; without replacement while there are enough."""
+    values = quick.sample(10, seed=4)
+    assert set(values) == set(quick.model.parameter_names)
+    assert len(set(values["k_L"])) == 10
+    assert len(set(values["q0"])) == 1
+    np.testing.assert_array_equal(values["k_L"], quick.sample(10, seed=4)["k_L"])
+
+
+def test_diagnostics_say_in_words_what_is_wrong():
+    """Chains that disagree, divergences, low energy exchange: each a sentence with advice."""
+    rng = np.random.default_rng(0)
+    good = rng.standard_normal((4, 500))
+    energy = rng.standard_normal((4, 500))
+    table, checks = diagnose({"a": good}, {"diverging": np.zeros((4, 500), bool), "energy": energy})
+    assert all(check.ok for check in checks)
+    assert table.loc["a", "r_hat"] < 1.01
+    apart = good + np.arange(4)[:, None]
+    walk = np.cumsum(energy, axis=1)
+    _, checks = diagnose({"a": apart}, {"diverging": np.ones((4, 500), bool), "energy": walk})
+    failed = {check.name: check.sentence for check in checks if not check.ok}
+    assert set(failed) == {"r_hat", "ess", "divergences", "e_bfmi"}
+    assert "take more draws" in failed["r_hat"]
+    assert "2000 divergent transitions" in failed["divergences"]
+    assert "limit 0.3" in failed["e_bfmi"]
+
+
+def test_the_highest_density_interval_is_the_narrowest():
+    """For an exponential it starts at the smallest draws, unlike the central interval."""
+    values = np.random.default_rng(1).exponential(size=20000)
+    low, high = highest_density(values)
+    assert low < 0.01
+    # 95 % of an exponential lie below 3.0; three standard errors of that quantile are 0.09
+    assert high == pytest.approx(-np.log(0.05), abs=0.1)
+
+
+def test_a_fit_that_fails_its_checks_is_not_a_result(quick):
+    """It says so first, and gives no samples."""
+    import dataclasses
+
+    bad = dataclasses.replace(quick, checks=(Check("ess", False, "Smallest effective sample size 12: take more draws."),))
+    assert str(bad).splitlines()[1].startswith("NOT A RESULT: Smallest effective sample size 12")
+    with pytest.raises(FitError, match="NOT A RESULT.*Try: more draws"):
+        bad.sample(5)
+
+
+def test_draws_are_an_ordinary_arviz_object():
+    """Groups posterior and sample_stats, dimensions chain and draw."""
+    draws = make_draws({"a": np.zeros((2, 5))}, {"energy": np.ones((2, 5))})
+    assert draws["posterior"]["a"].dims == ("chain", "draw")
+    assert draws["sample_stats"]["energy"].shape == (2, 5)
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    """Missing and damaged files."""
+    with pytest.raises(InputError, match="is no run folder.*Try: the folder given to fit --out"):
+        load_fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"method": "nutts"}, UnknownName, "unknown method 'nutts'. Try: 'nuts'"),
+        ({"free": ["k_l"]}, UnknownName, "unknown parameter 'k_l'. Try: 'k_L'"),
+        ({"fix": {"kL": 1.0}}, UnknownName, "'kL'"),
+        ({"free": ["k_L"], "fix": {"k_L": 0.1}}, UsageError, "k_L cannot be both free and fixed"),
+        ({"free": ["q0"]}, UsageError, "no free parameter affects the observed outputs"),
+        ({"method": "nuts", "draws": 0}, UsageError, "draws=0"),
+    ],
+)
+def test_mistakes_are_named(mouse, study, options, error, message):
+    """Each message says what was given and what to try."""
+    with pytest.raises(error, match=message):
+        fit(mouse, study, **options)
