@@ -12,6 +12,7 @@ import xarray as xr
 from mscpkpd.dosing import Regimen
 from mscpkpd.fitting.result import Fit
 from mscpkpd.plots import little_learned
+from mscpkpd.plots.learning import MUCH
 from mscpkpd.rounding import decimals, number
 
 __all__ = ["origin_of", "sentences"]
@@ -36,11 +37,12 @@ def _fitted(human: Fit) -> str:
     first, last = min(time for _, time in at), max(time for _, time in at)
     lung_label = [number(at["lung_label", time], 2) for time in (first, last)]
     elsewhere = number(at["liver_label", last] + at["spleen_label", last], 2)
+    verb = "fixes" if lung["learned"] > MUCH else "narrows"
     return (
         f"In four patients the label in lung falls from {lung_label[0]} % of the dose at {first:g} h to "
-        f"{lung_label[1]} % on day {last / 24:g} while liver and spleen together rise to {elsewhere} %: this fixes "
+        f"{lung_label[1]} % on day {last / 24:g} while liver and spleen together rise to {elsewhere} %: this {verb} "
         f"the share that the lung catches ({middle} %, 95 % interval {low} to {high} %), but teaches little about "
-        f"{len(few)} parameters and nothing about {len(only)}, among them all that only PGE2 and IL-10 depend on."
+        f"{len(few)} parameters and nothing about {len(only)}, such as how much PGE2 a cell makes."
     )
 
 
@@ -52,7 +54,9 @@ def _simulated(sims: xr.Dataset | None, exposures: dict[str, pd.DataFrame]) -> s
     least = _listed(name for name, value in cells.items() if value < 1.01 * cells.min())
     il10 = sims["il10"].to_numpy()
     start, peak = (number(float(x), 2) for x in (np.nanmedian(il10[..., 0]), np.nanmedian(np.nanmax(il10, axis=-1))))
-    prior = [str(sims[name].attrs["long_name"]) for name in exposures if sims[name].attrs.get("prior_only")]
+    prior = [
+        str(sims[name].attrs["long_name"]).partition(",")[0] for name in exposures if sims[name].attrs.get("prior_only")
+    ]
     ratio = number(float(cells.max() / cells.min()), 2)
     return (
         f"For an adult of 70 kg the viable cells in lung over 60 days are in proportion to the dose: {ratio} times as "

@@ -34,18 +34,15 @@ class PredictionOp(Op):  # type: ignore[misc]
 
     def make_node(self, theta: Any) -> Apply:
         """Free parameters of shape (n_free,) to predictions (n_rows,) and Jacobian (n_rows, n_free)."""
-        return Apply(self, [pt.as_tensor_variable(theta)], [pt.dvector(), pt.dmatrix()])
+        rows, free = len(self.problem.rows), len(self.problem.free)
+        outputs = [pt.tensor(dtype="float64", shape=(rows,)), pt.tensor(dtype="float64", shape=(rows, free))]
+        return Apply(self, [pt.as_tensor_variable(theta)], outputs)
 
     def perform(self, node: Apply, inputs: list[np.ndarray], output_storage: list[list[np.ndarray]]) -> None:  # noqa: ARG002
         """Solve once."""
         prediction = self.problem.predict(np.asarray(inputs[0], dtype=float), jacobian=True)
         output_storage[0][0] = prediction.value
         output_storage[1][0] = prediction.jacobian
-
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:  # noqa: ARG002
-        """Shapes are known without a solve."""
-        n = pt.constant(len(self.problem.rows))
-        return [(n,), (n, shapes[0][0])]
 
     def pullback(self, inputs: list[Variable], outputs: list[Variable], cotangents: list[Variable]) -> list[Variable]:  # noqa: ARG002
         """Vector-Jacobian product (PyTensor 3)."""
@@ -86,10 +83,6 @@ class TollOp(Op):  # type: ignore[misc]
         """Report and pass on."""
         self.passed()
         output_storage[0][0] = np.asarray(inputs[0], dtype=float)
-
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:  # noqa: ARG002
-        """A scalar."""
-        return shapes
 
     def __hash__(self) -> int:
         return id(self)

@@ -53,10 +53,16 @@ def _apart(numbers: pd.DataFrame, orders: pd.DataFrame) -> Html:
     """Name what the priors do not expect, first."""
     outside = numbers[(numbers["observed"] < numbers["lower"]) | (numbers["observed"] > numbers["upper"])]
     bounded = numbers[(numbers["bound"] == "<") & (numbers["median"] > numbers["observed"])]
+    nothing = numbers[numbers["finding"] == "none found"]
     seldom = orders[orders["agree"] < SELDOM]
     lines = [
         *(f"{row['reference']}: {row['statement']} Outside the prior 95 %." for row in outside.to_dict("records")),
         *(f"{row['reference']}: {row['statement']} The prior median is above." for row in bounded.to_dict("records")),
+        *(
+            f"{row['reference']}: {row['statement']} The prior expects {number(row['median'], 2)} % of the dose "
+            f"({span(row['lower'], row['upper'], 2)}); no detection limit was given."
+            for row in nothing.to_dict("records")
+        ),
         *(
             f"{row['reference']}: {row['statement']} {100 * row['agree']:.0f} % of the prior draws agree."
             for row in seldom.to_dict("records")
