@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mscpkpd.data import Study, read_study, study_from_frame
+from mscpkpd.data import Study, read_doses, read_study, study_from_frame
 from mscpkpd.data.summaries import D2, log_of_quartiles, mean_of_range
 from mscpkpd.dosing import Dose, Regimen, bolus, infusion
 from mscpkpd.errors import DataError, UnknownName
@@ -500,3 +500,15 @@ def test_the_evidence_table_is_complete(repository):
     assert "fit" not in set(facts[facts["is_msc"] == "false"]["use"])
     readme = (repository / "models/data/README.md").read_text()
     assert all(f"`{column}`" in readme for column in facts.columns)
+
+
+def test_doses_are_read_without_their_study(tmp_path):
+    path = tmp_path / "doses.csv"
+    path.write_text(
+        "# comment\nsubject,time,dose,dose_unit,route,every,doses\nA,0,2e6,cells/kg,iv,7,2\nB,1,0,cells,iv,,\n"
+    )
+    with pytest.raises(DataError, match="row 3, column 'every': '7' has no unit"):
+        read_doses(path)
+    path.write_text(path.read_text().replace("every", "every [d]"))
+    regimens = read_doses(path, time_unit="d")
+    assert {name: [dose.time for dose in regimen] for name, regimen in regimens.items()} == {"A": [0, 168], "B": []}

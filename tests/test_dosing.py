@@ -235,5 +235,7 @@ def test_schedule_files_that_are_none(tmp_path):
     with pytest.raises(DosingError, match="larger than 1 MB"):
         read_schedules(written(tmp_path, "#" * 1_000_001))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DosingError, match="not a TOML file"):
+    with pytest.raises(DosingError, match="not a TOML file: byte 0 is not UTF-8"):
         read_schedules(tmp_path / "binary.toml")
+    with pytest.raises(DosingError, match="is a folder"):
+        read_schedules(tmp_path)

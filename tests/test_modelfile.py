@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mscpkpd.errors import ModelError, UnknownName, UsageError
-from mscpkpd.modelfile import load_model, load_regimen, models, regimens, save_model, values_of
+from mscpkpd.modelfile import declaration, load_model, load_regimen, models, regimens, save_model, values_of
 
 GOOD = """
 format = 1
@@ -290,6 +290,20 @@ def test_a_deep_file_is_refused(write):
 def test_an_unknown_model_is_answered_with_known_ones(name, error, message):
     with pytest.raises(error, match=message):
         load_model(name)
+
+
+def test_a_folder_is_no_model(tmp_path):
+    with pytest.raises(ModelError, match="' is a folder; expected the path of a model file"):
+        load_model(tmp_path)
+
+
+def test_a_declaration_says_what_values_are_missing():
+    declared = declaration("two_functional_compartments")
+    assert declared.overlays == ("human_70kg", "mouse", "rat")
+    assert "rho_L" in declared.without_value
+    assert "k_L" not in declared.without_value
+    assert declared.parameters["rho_L"]["unit"] == "1"
+    assert declared.title
 
 
 # ---- values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,16 @@ def test_censored_rows_are_triangles_at_their_limit(mice_curves: pd.DataFrame) -
     said = texts(figure)
     for label in ("below this limit", "above this limit", "between two limits", "95 % of new observations"):
         assert label in said
+
+
+def test_medians_are_shown_on_the_scale_of_the_data(mice_curves: pd.DataFrame) -> None:
+    found = small_fits.least_squares_mice()
+    logs = {"observed": np.log(5e5), "lower_limit": np.log(3e5), "upper_limit": np.log(8e5), "sd": 0.5, "n": 6.0}
+    rows = found.predictions.assign(kind="logmean", **logs)
+    figure = plots.data_and_fit(dataclasses.replace(found, predictions=rows), mice_curves, "lung_cells")
+    points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert np.allclose(points[0].get_ydata(), 5e5)
+    assert "median of 6 and SD of one subject" in texts(figure)
 
 
 def test_axes_are_chosen_by_the_data(mice_curves: pd.DataFrame, sampled: Fit, curves: pd.DataFrame) -> None:

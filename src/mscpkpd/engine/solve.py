@@ -228,17 +228,36 @@ def _scale(system: System, regimen: Regimen, weight: float | None, hours: float,
     """Order of magnitude of each state, from the model's own parameter values so that it depends on no draw."""
     values, none = np.array(system.nominal), np.array([], dtype=int)
     changes = timeline(system, regimen, values, none, weight, hours)
-    start = system.start_function.value(*values)
-    moved = sum((np.abs(change.jump) for change in changes), np.abs(start)) if len(start) else start
-    scale = _power_of_ten(moved)
-    times = max(until, 0.0) * np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 60)])
-    for _ in range(2):  # the second pass starts from the right orders of magnitude
-        try:
-            states, _ = _Walk(system, values, none, changes, 1e-5, scale).through(np.unique(times))
-        except SolveError:
-            return scale
-        scale = _power_of_ten(np.max(np.abs(states), axis=1)) if len(scale) else scale
-    return scale
+    span = max(until, 0.0)
+    scale = _power_of_ten(_expected_size(system, values, changes, span))
+    times = span * np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 60)])
+    try:
+        states, _ = _Walk(system, values, none, changes, 1e-5, scale).through(np.unique(times))
+    except SolveError:
+        return scale
+    return _power_of_ten(np.max(np.abs(states), axis=1)) if len(scale) else scale
+
+
+def _expected_size(system: System, values: np.ndarray, changes: tuple[Change, ...], span: float) -> np.ndarray:
+    """Guess the size of each state: what enters it, or else what flows in from the others until loss balances gain."""
+    size = np.abs(system.start_function.value(*values))
+    size += sum((np.abs(change.jump) for change in changes), np.zeros_like(size))
+    size += np.abs(sum((change.rate * change.time for change in changes), np.zeros_like(size)))  # amounts infused
+
+    def rates(amounts: np.ndarray) -> np.ndarray:
+        before, after = (
+            system.rhs_function.value(*amounts, *values, *np.full(len(system.switches), on), 0.0) for on in (0.0, 1.0)
+        )
+        return np.asarray(np.nan_to_num(np.where(np.abs(before) > np.abs(after), before, after)))
+
+    with np.errstate(all="ignore"):  # a guess may lie where a formula has no value
+        for _ in size:
+            gain = np.abs(rates(size))
+            for i in np.flatnonzero((size == 0) & (gain > 0)):
+                size[i] = gain[i] * span
+                loss = gain[i] - rates(size)[i]
+                size[i] *= gain[i] / max(loss, gain[i])
+    return size
 
 
 def _power_of_ten(size: np.ndarray) -> np.ndarray:

@@ -329,7 +329,8 @@ def _symbol(name: str) -> sympy.Symbol:
 
 
 def _hill(x: Any, half: Any, exponent: Any) -> Any:
-    ratio = np.maximum(np.asarray(x, dtype=float) / half, 1e-30) ** exponent
+    amount = np.asarray(x, dtype=float)
+    ratio = np.where(amount > 0, np.maximum(amount / half, 1e-30) ** exponent, 0.0)
     return ratio / (1.0 + ratio)
 
 

@@ -102,14 +102,19 @@ def observed_rows(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `Fit.predictions`, and group of equal doses, unit of the data, single (one subject, not a mean), and given:
-        the amount given by then where the data are in percent of it, else NaN.
+        As `Fit.predictions`, medians on the scale of the data, and: low and high, one SD of one subject below and
+        above; group of equal doses; unit of the data; single (one subject, not a mean); given, the amount given by
+        then where the data are in percent of it, else NaN.
     """
     table = fit.predictions.copy()
     hours, groups = to_unit(f"1 {fit.model.time}", "h"), group_of(fit)
     subjects = [fit.study.subject(str(name)) for name in table["subject"]]
     table["group"] = [groups[subject.id] for subject in subjects]
     table["unit"] = [record.unit for record in fit.study.records]
+    table[["low", "high"]] = np.transpose([table["observed"] - table["sd"], table["observed"] + table["sd"]])
+    logarithms = table["kind"] == "logmean"
+    natural = ["observed", "lower_limit", "upper_limit", "low", "high"]
+    table.loc[logarithms, natural] = np.exp(table.loc[logarithms, natural])
     table["single"] = ~table["kind"].isin(["mean", "logmean"])
     table["given"] = [
         given(subject.regimen, subject.weight, float(time) * hours) if unit == PERCENT else np.nan
@@ -122,8 +127,6 @@ def _scale(fit: Fit, output: str, rows: pd.DataFrame, curves: pd.DataFrame) -> _
     definition = fit.model.output(output)
     percent = bool((rows["unit"] == PERCENT).all())
     values = np.abs(rows[["observed", "upper_limit"]].to_numpy(dtype=float))
-    if (rows["kind"] == "logmean").all():
-        values = np.exp(rows[["observed"]].to_numpy(dtype=float))
     values = values[np.isfinite(values) & (values > 0)]
     spread = float(values.max() / values.min()) if len(values) else 1.0
     if not (rows["kind"] == "value").any() and rows["single"].all():
@@ -192,20 +195,12 @@ def _means(ax: Axes, rows: pd.DataFrame, scale: _Scale) -> None:
         time, _amounts(rows, "lower_new", scale), _amounts(rows, "upper_new", scale), color=FIT, alpha=0.35, lw=7,
         label=f"95 % of new means{count}", zorder=2,
     )  # fmt: skip
-    value, sd = rows["observed"].to_numpy(dtype=float), rows["sd"].fillna(0.0).to_numpy(dtype=float)
-    log = (rows["kind"] == "logmean").to_numpy()
-    ends = pd.DataFrame(
-        {
-            "middle": np.where(log, np.exp(np.where(log, value, 0.0)), value),
-            "low": np.where(log, np.exp(np.where(log, value - sd, 0.0)), value - sd),
-            "high": np.where(log, np.exp(np.where(log, value + sd, 0.0)), value + sd),
-            "given": rows["given"].to_numpy(dtype=float),
-        }
-    )
-    middle, low, high = (_amounts(ends, name, scale) for name in ("middle", "low", "high"))
+    middle = _amounts(rows, "observed", scale)
+    low, high = (np.where(np.isfinite(x), x, middle) for x in (_amounts(rows, end, scale) for end in ("low", "high")))
+    what = "median" if (rows["kind"] == "logmean").all() else "mean"
     ax.errorbar(
         time, middle, yerr=[middle - low, high - middle], fmt="o", ms=5, color=DATA, mec="white", mew=0.5,
-        elinewidth=1.1, capsize=3, label=f"mean{count} and SD of one subject", zorder=4,
+        elinewidth=1.1, capsize=3, label=f"{what}{count} and SD of one subject", zorder=4,
     )  # fmt: skip
 
 
@@ -257,10 +252,6 @@ def _top(rows: pd.DataFrame, curves: pd.DataFrame, scale: _Scale) -> float:
     """Highest thing to see, in the unit of the axis."""
     inside = ("upper", "upper_new") if rows["single"].any() else ("upper",)
     values = [_amounts(curves, name, scale) for name in inside]
-    values += [_amounts(rows, name, scale) for name in ("observed", "upper_limit", "upper_new")]
-    log = (rows["kind"] == "logmean").to_numpy()
-    if log.any():
-        values[-3:-1] = []  # on the scale of logarithms
-    high = _amounts(rows.assign(high=rows["observed"] + rows["sd"].fillna(0.0)), "high", scale)
-    together = np.concatenate([*values, high[~log]])
+    values += [_amounts(rows, name, scale) for name in ("observed", "high", "upper_limit", "upper_new")]
+    together = np.concatenate(values)
     return float(np.nanmax(together[np.isfinite(together)], initial=0.0)) or 1.0

@@ -250,7 +250,7 @@ def _observed(row: Mapping[Any, Any]) -> str:
         "right": lambda: f"> {_amount(row, 'lower_limit')}",
         "interval": lambda: _between(row, "lower_limit", "upper_limit"),
         "mean": lambda: f"{_amount(row, 'observed')} ± {_amount(row, 'sd')} {count}",
-        "logmean": lambda: f"median {number(math.exp(row['observed']))} {count}",
+        "logmean": lambda: f"median {_amount(row, 'observed')} {count}",
     }
     return words.get(row["kind"], lambda: _amount(row, "observed"))()
 
