@@ -2,7 +2,8 @@
 
 A system is written in DiffSL, compiled by LLVM through pydiffsol and kept. States are scaled to the order of one,
 because the solver knows one absolute tolerance for all of them. Free parameters, start values and infusion rates
-are inputs, so that one compiled program serves every interval, subject and draw.
+are inputs, so that one compiled program serves every interval, subject and draw. Without sensitivities, where an input
+costs nothing, the scale is an input too, and the program serves every regimen.
 """
 
 from __future__ import annotations
@@ -87,9 +88,8 @@ class Program:
             If the solver gives up; the message holds its reason and the time.
         """
         starts, rates = list(self.starts), list(self.rates)
-        inputs = np.concatenate(
-            [values[list(self.inputs)], state[starts] / self.scale[starts], rate[rates] / self.scale[rates], switches]
-        )
+        numbers = [values[list(self.inputs)], state[starts] / self.scale[starts], rate[rates] / self.scale[rates]]
+        inputs = np.concatenate([*numbers, switches, *([] if self.sensitivities else [self.scale])])
         ode = self.ode
         ode.t0, ode.rtol, ode.atol = begin, tolerance, tolerance * ABSOLUTE_SHARE
         ode.h0 = max(1e-6, 1e-4 * (times[-1] - begin))
@@ -147,23 +147,24 @@ def compile_program(
         If the solver's compiler refuses the equations.
     """
     held = tuple(float(v) for i, v in enumerate(values) if i not in inputs)
-    return _program(system, held, inputs, starts, rates, tuple(map(float, scale)), sensitivities)
+    written = tuple(map(float, scale)) if sensitivities else None
+    return Program(
+        system, _ode(system, held, inputs, starts, rates, written), inputs, starts, rates, scale, sensitivities
+    )
 
 
 @lru_cache(maxsize=512)
-def _program(  # noqa: PLR0917 - the key of the cache
+def _ode(
     system: System,
     held: tuple[float, ...],
     inputs: tuple[int, ...],
     starts: tuple[int, ...],
     rates: tuple[int, ...],
-    scale: tuple[float, ...],
-    sensitivities: bool,  # noqa: FBT001 - as above
-) -> Program:
+    scale: tuple[float, ...] | None,
+) -> pydiffsol.Ode:
     rest = iter(held)
     values = np.array([np.nan if i in inputs else next(rest) for i in range(len(system.parameters))])
-    code = _code(system, values, inputs, starts, rates, np.array(scale), kick=sensitivities)
-    return Program(system, _compile(code), inputs, starts, rates, np.array(scale), sensitivities)
+    return _compile(_code(system, values, inputs, starts, rates, scale))
 
 
 @lru_cache(maxsize=256)
@@ -182,27 +183,30 @@ def _code(
     inputs: tuple[int, ...],
     starts: tuple[int, ...],
     rates: tuple[int, ...],
-    scale: np.ndarray,
-    *,
-    kick: bool,
+    scale: tuple[float, ...] | None,
 ) -> str:
+    """Write a program: for sensitivities with the scale as numbers and a kick, else with the scale as inputs."""
     # DiffSL names carry no underscore and some short ones are reserved, hence positions behind a prefix.
     names = {symbol: sympy.Symbol(f"par{i}") for i, symbol in enumerate(system.parameter_symbols) if i in inputs}
     constants = {
         s: sympy.Float(float(values[i]), 17) for i, s in enumerate(system.parameter_symbols) if i not in inputs
     }
-    scaled = {s: sympy.Symbol(f"sta{i}") * sympy.Float(float(scale[i]), 17) for i, s in enumerate(system.state_symbols)}
+    units = [sympy.Symbol(f"sca{i}") for i in range(len(system.states))]
+    if scale is not None:
+        units = [sympy.Float(unit, 17) for unit in scale]
+    scaled = {s: sympy.Symbol(f"sta{i}") * units[i] for i, s in enumerate(system.state_symbols)}
     flags = {switch.symbol: sympy.Symbol(f"swi{k}") for k, switch in enumerate(system.switches)}
     replace = {**names, **constants, **scaled, **flags}
     printer = _DiffSL()
     declared = [f"par{i}" for i in inputs] + [f"ini{i}" for i in starts] + [f"inf{i}" for i in rates]
     declared += [f"swi{k}" for k in range(len(system.switches))]
+    declared += [str(unit) for unit in units if unit.is_Symbol]
     body = []
     for i, rhs in enumerate(system.rhs):
-        term = printer.doprint(rhs.xreplace(replace) / sympy.Float(float(scale[i]), 17))
+        term = printer.doprint(rhs.xreplace(replace) / units[i])
         body.append(f"  {term} + inf{i}" if i in rates else f"  {term}")
     start = [f"  sta{i} = ini{i}" if i in starts else f"  sta{i} = 0.0" for i in range(len(system.states))]
-    if kick:
+    if scale is not None:
         start.append(f"  kick = {KICK_START}")
         body.append(f"  (-{KICK_RATE})*kick")
     header = "in_i {\n" + ",\n".join(f"  {name} = 1.0" for name in declared) + "\n}\n" if declared else ""

@@ -385,7 +385,8 @@ def _observe(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: 
     for k, name in enumerate(rows.outputs):
         noise, mine = problem.model.output(name).noise, rows.output == k
         own = mine & np.isfinite(rows.sd)
-        out[own] = f[own] + rng.standard_normal(int(own.sum())) * rows.sd[own] / np.sqrt(rows.count[own])
+        error = rng.standard_normal(int(own.sum())) * rows.sd[own] / np.sqrt(rows.count[own])
+        out[own] = np.where(rows.kind[own] == "logmean", f[own] * np.exp(error), f[own] + error)
         rest = mine & ~own
         if noise is not None and np.any(rest):
             out[rest] = noise.sample(rng, f[rest], values)
