@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from toy import study_of, toy_model
 
 from mscpkpd.errors import ParameterError
 from mscpkpd.fitting import api
 from mscpkpd.fitting.bayes import build_pymc
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem, pose
+from toy import study_of, toy_model
 
 FAST = "FAST_COMPILE"  # the graph as it is, in Python: compiling costs more than evaluating
 TIMES = (1.0, 4.0, 9.0)
@@ -43,7 +43,8 @@ def expected(kind: str, noise: str) -> float:
     """Log likelihood of the rows by SciPy, from the closed form of the model."""
     f = 1000 * VALUES["F"] / 10 * np.exp(-VALUES["k"] * np.array(TIMES))
     sd, log = spread(noise, f), noise.startswith("lognormal")
-    family = stats.t(4, np.log(f) if log else f, sd) if noise.startswith("student") else stats.norm(np.log(f) if log else f, sd)
+    center = np.log(f) if log else f
+    family = stats.t(4, center, sd) if noise.startswith("student") else stats.norm(center, sd)
 
     def on(x: float | np.ndarray) -> float | np.ndarray:
         return np.log(x) if log else x
@@ -132,5 +133,5 @@ def test_a_prior_without_a_form_is_refused():
     """A discrete prior cannot be sampled by NUTS."""
     from mscpkpd.fitting.bayes import _distribution
 
-    with pytest.raises(ParameterError, match=r"prior discrete\(1, 5\) of 'n_d' cannot be sampled; expected a continuous"):
+    with pytest.raises(ParameterError, match=r"prior discrete\(1, 5\) of 'n_d' cannot be sampled"):
         _distribution("n_d", Prior("discrete", (1.0, 5.0)))

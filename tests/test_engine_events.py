@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.runs import run
-from reference.small_models import model, one_compartment, parameter, route
 
 from mscpkpd.dosing import Dose, Regimen, bolus, infusion
 from mscpkpd.engine.system import build_system
 from mscpkpd.engine.timeline import timeline
 from mscpkpd.errors import DosingError
+from reference.runs import run
+from reference.small_models import model, one_compartment, parameter, route
 
 CLOSED_FORM = 1e-6  # what L9 asks of an adaptive solver at its default tolerance
 LAW = 1e-7  # both sides of a law are solved at 1e-8, with different steps

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from mscpkpd.dosing import Dose, Regimen, bolus, infusion
+from mscpkpd.modelfile import load_model, load_regimen
 from reference import solver
 from reference.cases import COUNT, SHIPPED, TIMES, key, schedules
 from reference.runs import run
 from reference.small_models import model, parameter, route
-
-from mscpkpd.dosing import Dose, Regimen, bolus, infusion
-from mscpkpd.modelfile import load_model, load_regimen
 
 CORE = "two_functional_compartments"
 SPECIES = ("mouse", "rat", "human_70kg")

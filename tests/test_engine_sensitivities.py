@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from mscpkpd.dosing import Dose, Regimen, bolus
 from reference import solver
 from reference.cases import SLOPE_TIMES, SLOPES_OF, every_route, key, model_of
 from reference.runs import run
 from reference.small_models import model, parameter, route
-
-from mscpkpd.dosing import Dose, Regimen, bolus
 
 STEP = 1e-30  # imaginary: derivatives of the closed forms without any cancellation
 EXACT = 1e-6  # of a small model at the default tolerance

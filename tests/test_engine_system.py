@@ -9,15 +9,15 @@ import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import solver
-from reference.runs import run
-from reference.small_models import model, parameter, route
 
 from mscpkpd.dosing import Regimen, bolus
 from mscpkpd.engine.stiff import compile_program
 from mscpkpd.engine.system import Numeric, build_system
 from mscpkpd.errors import ModelError, UnknownName
 from mscpkpd.modelfile import load_model
+from reference import solver
+from reference.runs import run
+from reference.small_models import model, parameter, route
 
 NOTHING = Regimen(())
 K = parameter("k", 1.0, "mg/h")
@@ -154,7 +154,7 @@ def test_arrays_of_times_give_arrays_of_outputs():
         ("where(t < T, k, where(t < 2*T, 3*k, 5*k))", 13),
         ("where(t < 2*T, where(t < T, k, 3*k), 5*k)", 13),
         ("where(t < T, k, 3*k)*where(t >= 2*T, 2, 1)", 14),
-        ("where(T < to(1, \"1\")*T, k, 3*k)", 15),
+        ('where(T < to(1, "1")*T, k, 3*k)', 15),
         ("where(t < T, k, k)", 5),
         ("where(t > -T, k, 3*k)", 5),
     ],

@@ -22,7 +22,7 @@ def test_every_error_is_in_the_tree_and_survives_a_process_boundary(name):
     """Pickling keeps type, message and exit status."""
     kind = getattr(errors, name)
     assert issubclass(kind, MscError)
-    again = pickle.loads(pickle.dumps(kind("p", where="w", expected="e", hint="h")))
+    again = pickle.loads(pickle.dumps(kind("p", where="w", expected="e", hint="h")))  # noqa: S301 (our own)
     assert type(again) is kind
     assert str(again) == "w: p; expected e. Try: h"
     assert again.exit_status == (3 if name in ("SolveError", "FitError") else 2)

@@ -10,6 +10,18 @@ from mscpkpd.files import whole_file, whole_folder
 MARK = "provenance.json"
 
 
+def half_a_file(target):
+    with whole_file(target) as part:
+        part.write_text("half")
+        raise KeyboardInterrupt
+
+
+def half_a_folder(target):
+    with whole_folder(target, MARK) as part:
+        (part / "draws.nc").write_text("half")
+        raise ValueError("stop")
+
+
 def test_a_file_appears_whole(tmp_path):
     """The final name holds the new text, and nothing else is left."""
     target = tmp_path / "out.csv"
@@ -25,9 +37,8 @@ def test_a_file_that_fails_leaves_the_old_one(tmp_path):
     """An error, or an interrupt, in the middle changes nothing."""
     target = tmp_path / "out.csv"
     target.write_text("old")
-    with pytest.raises(KeyboardInterrupt), whole_file(target) as part:
-        part.write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        half_a_file(target)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -52,9 +63,8 @@ def test_a_folder_appears_whole_and_replaces_an_earlier_run(tmp_path):
 def test_a_folder_that_fails_leaves_the_old_one(tmp_path):
     """Half a run never stands under the final name."""
     target = tmp_path / "run"
-    with pytest.raises(ValueError, match="stop"), whole_folder(target, MARK) as part:
-        (part / "draws.nc").write_text("half")
-        raise ValueError("stop")
+    with pytest.raises(ValueError, match="stop"):
+        half_a_folder(target)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -76,7 +76,7 @@ def test_nuts_names_what_the_data_cannot_inform(sampled):
     assert abs(table.loc["k_L", "learned"]) < 0.2
 
 
-def test_the_draws_of_one_parameter_do_not_depend_on_the_others(mouse, study, sampled):
+def test_the_draws_of_one_parameter_do_not_depend_on_the_others(mouse, sampled):
     """Prior-only draws have a stream per parameter (G3)."""
     again = api._from_prior(mouse, "q0", 2, (4, 300))
     np.testing.assert_array_equal(sampled.posterior.prior_only["q0"], again)
@@ -108,7 +108,7 @@ def test_a_sampled_run_reads_back_on_both_arviz_generations(sampled, tmp_path):
 
 
 def test_samples_are_joint_and_complete(quick):
-    """Every parameter of the model, constant where it has no distribution; without replacement while there are enough."""
+    """Every parameter of the model, constant where it has no distribution; no draw twice while there are enough."""
     values = quick.sample(10, seed=4)
     assert set(values) == set(quick.model.parameter_names)
     assert len(set(values["k_L"])) == 10
@@ -147,7 +147,8 @@ def test_a_fit_that_fails_its_checks_is_not_a_result(quick):
     """It says so first, and gives no samples."""
     import dataclasses
 
-    bad = dataclasses.replace(quick, checks=(Check("ess", False, "Smallest effective sample size 12: take more draws."),))
+    failed = Check("ess", False, "Smallest effective sample size 12: take more draws.")
+    bad = dataclasses.replace(quick, checks=(failed,))
     assert str(bad).splitlines()[1].startswith("NOT A RESULT: Smallest effective sample size 12")
     with pytest.raises(FitError, match="NOT A RESULT.*Try: more draws"):
         bad.sample(5)

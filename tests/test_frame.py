@@ -23,10 +23,10 @@ about = "One state that is lost."
 time = "h"
 
 [parameters]
-k = {{ value = 0.1, unit = "1/h", prior = "lognormal(0.1, 0.5)", about = "loss", source = "test", evidence = "assumed" }}
-f = {{ value = 0.5, unit = "1", prior = "{share}", about = "share", source = "test", evidence = "assumed" }}
-b = {{ value = 3.0, unit = "cells", prior = "normal(0, 10)", about = "background", source = "test", evidence = "assumed" }}
-s = {{ value = 0.2, unit = "1", prior = "halfnormal(0.5)", about = "noise", source = "test", evidence = "assumed" }}
+k = {{ value = 0.1, unit = "1/h", prior = "lognormal(0.1, 0.5)", about = "loss", source = "test", evidence = "{how}" }}
+f = {{ value = 0.5, unit = "1", prior = "{share}", about = "share", source = "test", evidence = "{how}" }}
+b = {{ value = 3.0, unit = "cells", prior = "normal(0, 10)", about = "background", source = "test", evidence = "{how}" }}
+s = {{ value = 0.2, unit = "1", prior = "halfnormal(0.5)", about = "noise", source = "test", evidence = "{how}" }}
 
 [states]
 body = {{ unit = "cells", about = "cells" }}
@@ -44,7 +44,7 @@ seen = {{ is = "body + abs(b)", unit = "cells", noise = "lognormal(s)" }}
 
 def problem_of(tmp_path, share: str) -> Problem:
     path = tmp_path / "decay.toml"
-    path.write_text(DECAY.format(share=share))
+    path.write_text(DECAY.format(share=share, how="assumed"))
     frame = pd.DataFrame(
         {
             "subject": "a", "time": [1.0, 5.0, 10.0, 20.0], "time_unit": "h", "output": "seen", "unit": "cells",

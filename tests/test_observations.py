@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy import study_of, toy_model
 
 from mscpkpd.errors import DataError
 from mscpkpd.observations import bind
+from toy import study_of, toy_model
 
 
 def test_values_take_the_unit_of_the_output_and_times_that_of_the_model(tmp_path):

@@ -187,7 +187,7 @@ def test_the_share_learned_has_a_bar_each(sampled: Fit) -> None:
     assert figure is not None
     assert len(figure.axes[0].patches) == 15 + 1  # and the band of what is too little
     assert "Prior only, learned 0: CL_P" in texts(figure)
-    assert set(plots.little_learned(sampled)) >= {"k_B", "F_v", "k_L"}
+    assert set(sampled.little_learned()) >= {"k_B", "F_v", "k_L"}
 
 
 def test_least_squares_has_no_prior_to_compare_with() -> None:

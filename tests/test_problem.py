@@ -6,10 +6,10 @@ import pickle
 
 import numpy as np
 import pytest
-from toy import study_of, toy_model
 
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.problem import pose
+from toy import study_of, toy_model
 
 ROWS = [{"time": t, "value": 50.0} for t in (1.0, 5.0, 20.0)]
 
@@ -72,7 +72,7 @@ def test_a_problem_travels_between_processes(tmp_path):
     """Compiled functions stay behind and are made again."""
     problem = pose(toy_model(tmp_path), study_of(ROWS))
     before = problem.predict(problem.start).value
-    again = pickle.loads(pickle.dumps(problem))
+    again = pickle.loads(pickle.dumps(problem))  # noqa: S301 (our own)
     np.testing.assert_array_equal(again.predict(again.start).value, before)
 
 

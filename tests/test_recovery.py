@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import binom
-from toy import study_of, toy_model
 
 from mscpkpd.data import Study
 from mscpkpd.fitting.api import fit
 from mscpkpd.fitting.result import Fit
+from toy import study_of, toy_model
 
 LEVEL = 0.90
 TIMES = np.repeat([0.5, 2.0, 5.0, 10.0, 20.0, 30.0], 3)

@@ -32,9 +32,8 @@ def fit_of(model, *, converged: bool = True, n: int = 50) -> Fit:
     checks = (Check("r_hat", converged, "Largest R-hat 1.3: take more draws."),)
     settings = {"uninformed": ["Smax"]}
     study = type("Study", (), {"name": "by hand"})()
-    return Fit(
-        model, study, "nuts", pd.DataFrame(), Posterior(learned, prior_only), None, checks, (), pd.DataFrame(), settings
-    )
+    table = pd.DataFrame({"parameter": ["k_L", "Smax"], "learned": [0.05, 0.0], "note": ["", "prior only"]})
+    return Fit(model, study, "nuts", table, Posterior(learned, prior_only), None, checks, (), pd.DataFrame(), settings)
 
 
 def test_a_data_set_has_dimensions_units_and_its_origin(mouse):
@@ -104,6 +103,7 @@ def test_draws_come_from_a_fit_and_say_what_rests_on_priors(mouse):
     assert sims.sizes["draw"] == 4
     assert sims["il10"].attrs["prior_only"] == "Smax"
     assert sims["lung_cells"].attrs["prior_only"] == ""
+    assert sims["lung_cells"].attrs["little_learned"] == "k_L"
     assert len(np.unique(sims["lung_cells"])) == 4
     assert sims.attrs["parameters"] == "posterior of the nuts fit to 'by hand'"
 

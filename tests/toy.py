@@ -10,6 +10,8 @@ from mscpkpd.data import Study, study_from_frame
 from mscpkpd.model import Model
 from mscpkpd.modelfile import load_model
 
+ORIGIN = 'source = "test", evidence = "assumed"'
+OTHER = 'prior_source = ["other"], prior_without = "lognormal(0.2, 1.0)"'
 TEXT = """
 format = 1
 name = "toy"
@@ -18,12 +20,12 @@ about = "Cells that are lost at one rate."
 time = "h"
 
 [parameters]
-k  = {{ value = 0.1, unit = "1/h", prior = "lognormal(0.1, 0.5)", about = "loss", source = "test", evidence = "assumed", prior_source = ["other"], prior_without = "lognormal(0.2, 1.0)" }}
-F  = {{ value = 0.8, unit = "1", prior = "logitnormal(0.8, 0.1)", about = "share that arrives", source = "test", evidence = "assumed" }}
-idle = {{ value = 2.0, unit = "1", prior = "normal(2, 1)", about = "in no equation", source = "test", evidence = "assumed" }}
-V  = {{ value = 10.0, unit = "mL", prior = "fixed", about = "volume", source = "test", evidence = "assumed" }}
-a  = {{ value = 3.0, unit = "{unit}", prior = "halfnormal(5)", about = "noise", source = "test", evidence = "assumed" }}
-b  = {{ value = 0.3, unit = "1", prior = "halfnormal(0.5)", about = "noise", source = "test", evidence = "assumed" }}
+k  = {{ value = 0.1, unit = "1/h", prior = "lognormal(0.1, 0.5)", about = "loss", {origin}, {other} }}
+F  = {{ value = 0.8, unit = "1", prior = "logitnormal(0.8, 0.1)", about = "share that arrives", {origin} }}
+idle = {{ value = 2.0, unit = "1", prior = "normal(2, 1)", about = "in no equation", {origin} }}
+V  = {{ value = 10.0, unit = "mL", prior = "fixed", about = "volume", {origin} }}
+a  = {{ value = 3.0, unit = "{unit}", prior = "halfnormal(5)", about = "noise", {origin} }}
+b  = {{ value = 0.3, unit = "1", prior = "halfnormal(0.5)", about = "noise", {origin} }}
 
 [states]
 body = {{ unit = "cells", about = "cells" }}
@@ -44,7 +46,7 @@ silent = {{ is = "2*body", unit = "cells" }}
 def toy_model(folder: Path, noise: str = "lognormal(b)", unit: str = "cells/mL") -> Model:
     """The model with a noise model of one's choice for `conc`."""
     path = folder / "toy.toml"
-    path.write_text(TEXT.format(noise=noise, unit=unit))
+    path.write_text(TEXT.format(noise=noise, unit=unit, origin=ORIGIN, other=OTHER))
     return load_model(path)
 
 

@@ -89,7 +89,8 @@ def simulate(
         Dimensions (schedule, subject, draw, time), one variable per output and state with its unit in
         ``attrs["units"]``; `time` in the model's unit. ``failed`` marks solves that could not be carried out
         (their values are NaN); ``attrs["failures"]`` counts them. With a fit, ``attrs["prior_only"]`` of a variable
-        names the parameters behind it that the data could not inform.
+        names the parameters behind it that the data could not inform, ``attrs["little_learned"]`` those of which they
+        taught less than a tenth.
 
     Raises
     ------
@@ -135,16 +136,18 @@ def simulate(
     sims = _dataset(model, wanted, named, grid, out, failed)
     sims.attrs.update(parameters=population.origin, seed=seed)
     for name in wanted:
-        sims[name].attrs["prior_only"] = ", ".join(_prior_only(model, name, routes, draws))
+        sims[name].attrs.update(_grounds(model, name, routes, draws))
     return sims
 
 
-def _prior_only(model: Model, output: str, routes: tuple[str, ...], draws: Fit | int | None) -> tuple[str, ...]:
-    """Parameters behind an output that the data of a fit could not inform."""
-    if not isinstance(draws, Fit):
-        return ()
+def _grounds(model: Model, output: str, routes: tuple[str, ...], draws: Fit | int | None) -> dict[str, str]:
+    """What an output rests on beside the data: parameters that these could not inform, or taught little about."""
+    only, few = (draws.uninformed, draws.little_learned()) if isinstance(draws, Fit) else ((), {})
     behind = build_system(model, (output,), routes).parameters
-    return tuple(name for name in behind if name in draws.uninformed)
+    return {
+        "prior_only": ", ".join(name for name in behind if name in only),
+        "little_learned": ", ".join(name for name in behind if name in few),
+    }
 
 
 def _one(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from mscpkpd.data import study_from_frame
 from mscpkpd.expressions import parse
 from mscpkpd.model import Model, Output, Route, State, Variability, check
@@ -51,7 +53,7 @@ def model(rates, parameters, *, routes=(), outputs=None, units=None, starts=None
     return made
 
 
-def one_compartment(*routes, noise="additive(s)", k="lognormal(0.1, 0.5)", **more):
+def one_compartment(*routes, noise="lognormal(s)", k="lognormal(0.1, 0.5)", **more):
     """CL 5, V 50 and a concentration: the compartment of the closed forms in section 14.1 of the conventions."""
     return model(
         {"central": "-k*central"},
@@ -68,8 +70,7 @@ def one_compartment(*routes, noise="additive(s)", k="lognormal(0.1, 0.5)", **mor
 
 
 def study(*rows, name="toy", **common):
-    """A study from rows of a tidy table; `common` fills the columns that all rows share."""
-    import pandas as pd
-
+    """A study from rows of a tidy table; `common` fills the columns that all rows share. Rows may repeat a time."""
     shared = {"subject": "S1", "dose": "100 mg", "route": "iv", **common}
-    return study_from_frame(pd.DataFrame([{**shared, **row} for row in rows]), name=name, time_unit="h")
+    frame = pd.DataFrame([{**shared, "replicate": str(k), **row} for k, row in enumerate(rows, 1)])
+    return study_from_frame(frame, name=name, time_unit="h")

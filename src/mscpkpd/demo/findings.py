@@ -11,7 +11,6 @@ import xarray as xr
 
 from mscpkpd.dosing import Regimen
 from mscpkpd.fitting.result import Fit
-from mscpkpd.plots import little_learned
 from mscpkpd.plots.learning import MUCH
 from mscpkpd.rounding import decimals, number
 
@@ -31,7 +30,7 @@ def sentences(
 def _fitted(human: Fit) -> str:
     lung = next(row for row in human.table.to_dict("records") if row["parameter"] == "rho_L")
     low, middle, high = (number(100 * lung[name], 2) for name in ("lower", "estimate", "upper"))
-    few, only = little_learned(human), human.posterior.prior_only
+    few, only = human.little_learned(), human.posterior.prior_only
     dose = sum(dose.amount for dose in human.study.subjects[0].regimen.doses)
     at = {(row["output"], row["time"]): 100 * row["predicted"] / dose for row in human.predictions.to_dict("records")}
     first, last = min(time for _, time in at), max(time for _, time in at)

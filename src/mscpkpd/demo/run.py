@@ -18,15 +18,12 @@ from mscpkpd.cohort import read_cohort
 from mscpkpd.data import Study, read_study
 from mscpkpd.demo.findings import origin_of, sentences
 from mscpkpd.demo.preclinical import MODEL, compare
-from mscpkpd.dosing import Regimen
-from mscpkpd.engine.system import build_system
 from mscpkpd.exposures import exposure
 from mscpkpd.files import check_place
 from mscpkpd.fitting.api import fit
 from mscpkpd.fitting.result import Fit, versions
 from mscpkpd.model import Model
 from mscpkpd.modelfile import library_path, load_model, load_regimen
-from mscpkpd.plots import little_learned
 from mscpkpd.report import write_fit_run, write_report, write_score_run, write_simulation_run
 from mscpkpd.report.content import MARK
 from mscpkpd.responder import load_responder
@@ -292,7 +289,6 @@ def _schedules(run: _Run, human: Fit) -> tuple[xr.Dataset | None, dict[str, pd.D
         human.model, regimens, draws=human, n_draws=how.posterior_draws, subjects=how.subjects, weight=how.weight,
         until=how.until, outputs=how.outputs, seed=run.seed, progress=lambda done, n: run.tell(stage, done, n),
     )  # fmt: skip
-    _say_what_is_little(sims, human, regimens)
     if sims.attrs["failures"]:
         run.faults.append(f"{sims.attrs['failures']} of {sims['failed'].size} solves of the schedules failed.")
     exposures = {name: exposure(sims, name) for name in how.outputs}
@@ -306,15 +302,6 @@ def _schedules(run: _Run, human: Fit) -> tuple[xr.Dataset | None, dict[str, pd.D
          "weight": how.weight, "versions": versions()},
     )  # fmt: skip
     return sims, exposures
-
-
-def _say_what_is_little(sims: xr.Dataset, human: Fit, regimens: dict[str, Regimen]) -> None:
-    """Name with each output the parameters behind it of which the data taught little."""
-    few = little_learned(human)
-    routes = tuple(sorted({dose.route for regimen in regimens.values() for dose in regimen.doses}))
-    for name in (str(name) for name in sims.data_vars if name != "failed"):
-        behind = build_system(human.model, (name,), routes).parameters
-        sims[name].attrs["little_learned"] = ", ".join(parameter for parameter in behind if parameter in few)
 
 
 # ---- (c) scores --------------------------------------------------------------------------------------------------

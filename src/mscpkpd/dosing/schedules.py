@@ -162,7 +162,8 @@ def _schedule_tables(path: Path) -> Mapping[str, Any]:
             f"cannot be read ({error.strerror})", where=str(path), hint="the path of a TOML file"
         ) from error
     except UnicodeDecodeError as error:
-        raise DosingError(f"not a TOML file: byte {error.start} is not UTF-8 text", where=str(path), hint=NEW_HINT) from error
+        problem = f"not a TOML file: byte {error.start} is not UTF-8 text"
+        raise DosingError(problem, where=str(path), hint=NEW_HINT) from error
     except tomllib.TOMLDecodeError as error:
         raise DosingError(f"not a TOML file ({error})", where=str(path), hint=NEW_HINT) from error
     unknown = [key for key in content if key != "schedule"]

@@ -257,7 +257,7 @@ def _expected_size(system: System, values: np.ndarray, changes: tuple[Change, ..
                 size[i] = gain[i] * span
                 loss = gain[i] - rates(size)[i]
                 size[i] *= gain[i] / max(loss, gain[i])
-    return size
+    return np.asarray(size)
 
 
 def _power_of_ten(size: np.ndarray) -> np.ndarray:

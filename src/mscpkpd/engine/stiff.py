@@ -100,7 +100,9 @@ class Program:
             # was measured to cost 20 to 40 % and to gain nothing.
             ode.sens_rtol = ode.sens_atol = None
             solution = ode.solve_fwd_sens(inputs, times)
-        except RuntimeError as error:
+        except BaseException as error:  # where numbers overflow it panics, in ways that are no Exception
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             raise SolveError(f"the solver stopped between {begin:g} and {times[-1]:g}: {error}") from error
         return Interval(solution.ys[:-1] * self.scale[:, None], self._unscaled(solution.sens))
 
@@ -109,7 +111,7 @@ class Program:
         out = np.array(sensitivities[:kept])[:, :-1] * self.scale[:, None]
         for k, position in enumerate((*self.starts, *self.rates)):
             out[n + k] /= self.scale[position]
-        return out
+        return np.asarray(out)
 
 
 def compile_program(
@@ -213,7 +215,7 @@ def _code(
     return f"{header}u_i {{\n" + ",\n".join(start) + "\n}\nF_i {\n" + ",\n".join(body) + "\n}\n"
 
 
-class _DiffSL(StrPrinter):  # type: ignore[misc]
+class _DiffSL(StrPrinter):
     """SymPy to DiffSL text: ``pow`` for powers, no integers, Hill functions in a form that is safe at zero."""
 
     def _print_Integer(self, expr: sympy.Integer) -> str:
@@ -257,7 +259,7 @@ class _DiffSL(StrPrinter):  # type: ignore[misc]
         return self._nested("min", expr.args)
 
     def _nested(self, name: str, arguments: Sequence[sympy.Expr]) -> str:
-        text = self._print(arguments[0])
+        text = str(self._print(arguments[0]))
         for argument in arguments[1:]:
             text = f"{name}({text}, {self._print(argument)})"
         return text

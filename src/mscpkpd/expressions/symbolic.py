@@ -18,7 +18,7 @@ from mscpkpd.units import unit_factor
 __all__ = ["Hill", "to_sympy"]
 
 
-class Hill(sympy.Function):  # type: ignore[misc]  # SymPy has no type information
+class Hill(sympy.Function):
     """``Hill(x, e, h)`` = x**h / (x**h + e**h), left unevaluated so that an engine can choose a safe form of it.
 
     The derivatives by e and h are written with ``Hill`` itself and are bounded; the one by x is written so that it is

@@ -385,8 +385,10 @@ def _observe(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: 
     for k, name in enumerate(rows.outputs):
         noise, mine = problem.model.output(name).noise, rows.output == k
         own = mine & np.isfinite(rows.sd)
-        error = rng.standard_normal(int(own.sum())) * rows.sd[own] / np.sqrt(rows.count[own])
-        out[own] = np.where(rows.kind[own] == "logmean", f[own] * np.exp(error), f[own] + error)
+        for of_log in (False, True):  # the sd of a median is one of the logarithm
+            rest = own & ((rows.kind == "logmean") == of_log)
+            error = rng.standard_normal(int(rest.sum())) * rows.sd[rest] / np.sqrt(rows.count[rest])
+            out[rest] = f[rest] * np.exp(error) if of_log else f[rest] + error
         rest = mine & ~own
         if noise is not None and np.any(rest):
             out[rest] = noise.sample(rng, f[rest], values)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -129,9 +130,10 @@ def _start(job: Job, path: Path, w: int, lines: Queue[tuple[int, str | None]]) -
         )  # fmt: skip
 
     def listen() -> None:
-        for line in worker.stdout or ():
-            if line.startswith("{"):
-                lines.put((w, line))
+        with worker.stdout or nullcontext(()) as said:
+            for line in said:
+                if line.startswith("{"):
+                    lines.put((w, line))
         lines.put((w, None))
 
     threading.Thread(target=listen, daemon=True).start()

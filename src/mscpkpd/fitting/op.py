@@ -15,7 +15,7 @@ from mscpkpd.problem import Problem
 __all__ = ["PredictionOp", "TollOp"]
 
 
-class PredictionOp(Op):  # type: ignore[misc]
+class PredictionOp(Op):
     """Free parameters in, predictions and their Jacobian out.
 
     Both come from one solve, so that a gradient costs no second one. A failed solve gives NaN: the log density is
@@ -59,7 +59,7 @@ class PredictionOp(Op):  # type: ignore[misc]
         return self is other
 
 
-class TollOp(Op):  # type: ignore[misc]
+class TollOp(Op):
     """Pass a number on and say that it passed.
 
     As a deterministic of a model it is computed once per draw, warm-up included, which tells how far a sampler is.

@@ -10,6 +10,7 @@ from mscpkpd.problem import Problem
 
 __all__ = ["Residuals"]
 
+TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
 BOX = 1e-6  # bounds of a search: prior quantiles
 REFUSED = 1e6  # residual of every row where the model cannot be solved
 # Noise kinds whose scale is a plain factor of the residuals, and which argument it is.
@@ -126,8 +127,10 @@ class Residuals:
         rows = self.problem.rows
         spread = self._spread(f) if self.weights is None else self.weights
         log = self._on_log_scale()
-        safe = np.maximum(f, 1e-30)
-        center, d_center = np.where(log, np.log(safe), f), np.where(log, 1.0 / safe, 1.0)
+        safe = np.maximum(f, TINY)
+        # what the solver cannot tell from nothing has no slope either: a search would follow its rounding
+        d_center = np.where(log, np.where(f > TINY, 1.0 / safe, 0.0), 1.0)
+        center = np.where(log, np.log(safe), f)
         value, lower, upper = (
             np.where(log & (rows.kind != "logmean"), _log(x), x) for x in (rows.value, rows.lower, rows.upper)
         )

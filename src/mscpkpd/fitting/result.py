@@ -20,8 +20,9 @@ from mscpkpd.fitting.draws import Check, Draws, make_draws, read_draws, split_dr
 from mscpkpd.model import Model
 from mscpkpd.modelfile import load_model, save_model
 
-__all__ = ["Fit", "Posterior", "load_fit", "versions"]
+__all__ = ["LITTLE", "Fit", "Posterior", "load_fit", "versions"]
 
+LITTLE = 0.1  # share of the prior variance under which a parameter has learned nothing worth the name
 MARK = "provenance.json"  # every run folder holds it
 
 
@@ -104,6 +105,23 @@ class Fit:
     def uninformed(self) -> tuple[str, ...]:
         """Parameters that no observed output depends on: what rests on them is prior only."""
         return tuple(self.settings.get("uninformed", ()))
+
+    def little_learned(self, limit: float = LITTLE) -> dict[str, float]:
+        """Name the parameters that the outputs depend on but of which the data taught little.
+
+        Parameters
+        ----------
+        limit : float
+            Share of the prior variance [1] under which a parameter has learned little.
+
+        Returns
+        -------
+        dict of str to float
+            Share learned [1], by parameter; empty for least squares, which has no prior to compare with.
+        """
+        table = self.table[(self.table["note"] != "prior only") & self.table["learned"].notna()]
+        few = table[table["learned"] < limit]
+        return {str(name): float(share) for name, share in zip(few["parameter"], few["learned"], strict=True)}
 
     def summary(self) -> pd.DataFrame:
         """Return the table of parameters.

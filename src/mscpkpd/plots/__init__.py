@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
-from mscpkpd.plots.learning import learned_shares, little_learned, priors_and_posteriors
+from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
 from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
@@ -22,7 +22,6 @@ __all__ = [
     "facts_and_priors",
     "fitted_curves",
     "learned_shares",
-    "little_learned",
     "priors_and_posteriors",
     "save",
     "schedules_side_by_side",

@@ -7,14 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from mscpkpd.fitting.result import Fit
+from mscpkpd.fitting.result import LITTLE, Fit
 from mscpkpd.parameters import Prior
 from mscpkpd.plots.style import AXIS, FIT, MUTED, PRIOR, SMALL, WARN, Marks, blank_axes, finish, legend_of, plain, sheet
 from mscpkpd.rounding import decimals, number
 
-__all__ = ["LITTLE", "learned_shares", "little_learned", "prior_in_force", "priors_and_posteriors"]
+__all__ = ["learned_shares", "prior_in_force", "priors_and_posteriors"]
 
-LITTLE = 0.1  # share of the prior variance under which a parameter has learned nothing worth the name
 MUCH = 0.9
 BINS = 40
 TAILS = (0.2, 99.8)  # percentiles of posterior and prior that set the width of a panel
@@ -25,13 +24,6 @@ def prior_in_force(fit: Fit, name: str) -> Prior:
     parameter = fit.model.parameter(name)
     note = dict(zip(fit.table["parameter"], fit.table["note"], strict=True)).get(name, "")
     return parameter.prior_without if note == "wide prior" and parameter.prior_without else parameter.prior
-
-
-def little_learned(fit: Fit, limit: float = LITTLE) -> dict[str, float]:
-    """Parameters that the outputs depend on but of which the data taught less than `limit`, with their share."""
-    table = fit.table[(fit.table["note"] != "prior only") & fit.table["learned"].notna()]
-    few = table[table["learned"] < limit]
-    return {str(name): float(share) for name, share in zip(few["parameter"], few["learned"], strict=True)}
 
 
 def _learned(fit: Fit) -> list[tuple[str, float]]:

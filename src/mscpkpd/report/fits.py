@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from mscpkpd.fitting.result import Fit, load_fit
+from mscpkpd.fitting.result import LITTLE, Fit, load_fit
 from mscpkpd.parameters import Parameter
 from mscpkpd.plots import data_and_fit, fitted_curves, learned_shares, priors_and_posteriors, save
-from mscpkpd.plots.learning import LITTLE, little_learned, prior_in_force
+from mscpkpd.plots.learning import prior_in_force
 from mscpkpd.plots.observations import observed_rows
 from mscpkpd.plots.style import Marks
 from mscpkpd.report.content import (
@@ -117,7 +117,7 @@ def _found(fit: Fit) -> tuple[str, ...]:
     best = table_[table_["learned"].notna() & (table_["note"] != "prior only")].nlargest(TOP, "learned")
     if len(best):
         named = ", ".join(f"{row['parameter']} ({decimals(row['learned'])})" for row in best.to_dict("records"))
-        few, none = little_learned(fit), len(fit.posterior.prior_only)
+        few, none = fit.little_learned(), len(fit.posterior.prior_only)
         sentences.append(
             f"The data taught most about {named}: the share of the prior variance that is gone. They taught less than "
             f"{LITTLE} about {len(few)} parameters and nothing about {none}."
@@ -196,7 +196,7 @@ def _held(fit: Fit) -> Html:
 
 
 def _not_informed(fit: Fit) -> Html:
-    only, few = sorted(fit.posterior.prior_only), little_learned(fit)
+    only, few = sorted(fit.posterior.prior_only), fit.little_learned()
     shares = ", ".join(f"{name} ({decimals(max(value, 0.0))})" for name, value in few.items())
     held = [note for note in fit.notes if "held at" in note]
     parts = [
