@@ -75,6 +75,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.time)
 
+    @property
+    def has_own_sd(self) -> np.ndarray:
+        """Which rows are summaries that bring their own spread and need no noise model (B16), shape (n_rows,)."""
+        return np.asarray(np.isin(self.kind, ("mean", "logmean")) & np.isfinite(self.sd))
+
 
 def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
     """Translate a study into the terms of a model.
@@ -197,7 +202,8 @@ def _check_support(output: Output, record: Record, value: float) -> None:
             where=record.where,
             hint=f"noise = \"lognormal(s)\" for '{output.name}' in the model file, or an sd column",
         )
-    if output.noise is not None and output.noise.is_log and record.kind == "value" and value <= 0:
+    plain = record.kind == "value" or (record.kind == "mean" and record.sd is None)
+    if output.noise is not None and output.noise.is_log and plain and value <= 0:
         raise DataError(
             f"value {record.value:g} of '{output.name}' with lognormal noise",
             where=record.where,

@@ -15,13 +15,15 @@ import numpy as np
 from mscpkpd.data import Study
 from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
 from mscpkpd.engine.system import System, build_system
-from mscpkpd.errors import UnknownName, UsageError
+from mscpkpd.errors import DataError, UnknownName, UsageError
 from mscpkpd.model import Model
 from mscpkpd.observations import Group, Rows, bind
 from mscpkpd.parameters import Prior
 from mscpkpd.units import to_unit
 
-__all__ = ["FreeParameter", "Prediction", "Problem", "pose"]
+__all__ = ["FreeParameter", "Prediction", "Problem", "pose", "refuse_impossible_rows"]
+
+NOTHING = 1e-30  # a prediction below this is one of nothing at all
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,44 @@ def _noise_names(model: Model, rows: Rows) -> set[str]:
     needed: set[str] = set()
     for k, name in enumerate(rows.outputs):
         noise = model.output(name).noise
-        own_sd = np.isin(rows.kind, ("mean", "logmean")) & np.isfinite(rows.sd)
-        if noise is not None and np.any((rows.output == k) & ~own_sd):
+        if noise is not None and np.any((rows.output == k) & ~rows.has_own_sd):
             needed |= set(noise.parameters)
     return needed
+
+
+def refuse_impossible_rows(problem: Problem) -> None:
+    """Refuse rows that the noise model gives no chance where the model predicts nothing at all, such as controls.
+
+    Parameters
+    ----------
+    problem : Problem
+        Bound model and study; predicted at its start values.
+
+    Raises
+    ------
+    DataError
+        With every such row (R13): no spread around a prediction of 0, or a value under lognormal noise.
+    """
+    f, values, rows = problem.predict(problem.start).value, problem.values(problem.start), problem.rows
+    findings: list[DataError] = []
+    for k, name in enumerate(rows.outputs):
+        noise = problem.model.output(name).noise
+        mine = np.flatnonzero((rows.output == k) & ~rows.has_own_sd & (np.abs(f) <= NOTHING))
+        if noise is None or len(mine) == 0:
+            continue
+        spread = noise.sd(np.zeros(len(mine)), values)
+        for row, sd in zip(mine, spread, strict=True):
+            if sd == 0 or (noise.is_log and rows.kind[row] != "left"):
+                findings.append(_impossible(problem, name, int(row)))
+    if findings:
+        raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
+
+
+def _impossible(problem: Problem, output: str, row: int) -> DataError:
+    noise = problem.model.output(output).noise
+    return DataError(
+        f"'{output}' is predicted to be 0 at {problem.rows.time[row]:g} {problem.model.time}, where {noise} gives a "
+        "value no chance (R13)",
+        where=problem.rows.where[row],
+        hint=f"additive or combined2 noise for '{output}', a baseline in the model, or leave the row out",
+    )

@@ -134,7 +134,11 @@ def solve(model, regimen, times, values=None, *, by=None, weight=None, rtol=1e-1
     `breaks` are times at which a right-hand side switches: the solver starts anew there.
     """
     values, times = {**model.values, **(values or {})}, np.asarray(list(times), float)
+    typical = None
     if by is not None:
+        # the size of a slope, for an absolute tolerance: what the parameter as a whole could explain of its state
+        plain = solve(model, regimen, times, values, weight=weight, rtol=1e-6, breaks=breaks)
+        typical = np.max(np.abs(plain), axis=1) / max(abs(values[by]), 1e-6)
         values[by] = complex(values[by], STEP)
     first = compiled(model, tuple(str(state.start or "0") for state in model.states))
     state = np.array(first(0.0, [0.0] * len(model.states), values), complex)
@@ -152,13 +156,14 @@ def solve(model, regimen, times, values=None, *, by=None, weight=None, rtol=1e-1
         if begin >= times[-1]:
             break
         inside = (times > begin) & (times < end)
-        path = _interval(model, state, rate, begin, np.append(times[inside], end), values, rtol, size, by is not None)
+        path = _interval(model, state, rate, begin, np.append(times[inside], end), values, rtol, size, typical)
         found[:, inside], state = path[:, :-1], path[:, -1]
     return found.real if by is None else (found.real, found.imag / STEP)
 
 
-def _interval(model, state, rate, begin, times, values, rtol, size, tangent):
+def _interval(model, state, rate, begin, times, values, rtol, size, typical):
     """Complex states at `times`, without an event in between; the imaginary part is STEP times a derivative."""
+    tangent = typical is not None
     f = compiled(model, tuple(str(model.rate(name)) for name in model.state_names))
     n, nudge = len(state), 1e-13 * (times[-1] - begin)
     low, high = begin + nudge, times[-1] - nudge  # both ends of an interval obey its own right-hand side
@@ -186,9 +191,10 @@ def _interval(model, state, rate, begin, times, values, rtol, size, tangent):
             columns.append((slope(t, moved)[n:] - here) / step)
         return np.block([[one, np.zeros((n, n))], [np.array(columns).T, one]])
 
-    start = np.concatenate([state.real, state.imag / STEP]) if tangent else state.real
-    small = np.repeat([size, max(size, np.max(np.abs(start[n:]), initial=0.0))], n)[: len(start)]
-    atol = 1e-13 * np.maximum(np.abs(start), 1e-9 * small)
+    start, atol = state.real, 1e-13 * np.maximum(np.abs(state.real), 1e-9 * size)
+    if tangent:
+        start = np.concatenate([start, state.imag / STEP])
+        atol = np.append(atol, 1e-13 * np.maximum(typical, 1e-9 * size))
     done = solve_ivp(slope, (begin, times[-1]), start, "Radau", times, jac=jacobian, rtol=rtol, atol=atol)
     if not done.success:
         raise RuntimeError(done.message)

@@ -61,6 +61,8 @@ def fit(
         table: dict[str, Any] = {"layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit}
         study = read_study(data, **table, time_unit=time_unit, doses=doses)
     with in_shell_words("method", "free", "fix", "draws", "tune", "chains"), progress(f"{method}, {data.name}") as tell:
+        if method == "nuts":
+            tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw
         found = fit_model(
             chosen, study, method, free=learned, fix=held or None, seed=seed, draws=draws, tune=tune, chains=chains,
             progress=tell,

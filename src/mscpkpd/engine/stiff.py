@@ -100,10 +100,14 @@ class Program:
             # was measured to cost 20 to 40 % and to gain nothing.
             ode.sens_rtol = ode.sens_atol = None
             solution = ode.solve_fwd_sens(inputs, times)
-        except BaseException as error:  # where numbers overflow it panics, in ways that are no Exception
+        except RuntimeError as error:
+            raise _stopped(begin, times, error) from error
+        except BaseException as error:  # it also panics, in ways that are no Exception, and then stays locked
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            raise SolveError(f"the solver stopped between {begin:g} and {times[-1]:g}: {error}") from error
+            _ode.cache_clear()
+            _compile.cache_clear()
+            raise _stopped(begin, times, error) from error
         return Interval(solution.ys[:-1] * self.scale[:, None], self._unscaled(solution.sens))
 
     def _unscaled(self, sensitivities: Sequence[np.ndarray]) -> np.ndarray:
@@ -112,6 +116,10 @@ class Program:
         for k, position in enumerate((*self.starts, *self.rates)):
             out[n + k] /= self.scale[position]
         return np.asarray(out)
+
+
+def _stopped(begin: float, times: np.ndarray, error: BaseException) -> SolveError:
+    return SolveError(f"the solver stopped between {begin:g} and {times[-1]:g}: {error}")
 
 
 def compile_program(

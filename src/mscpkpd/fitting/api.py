@@ -17,7 +17,7 @@ from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, ma
 from mscpkpd.fitting.nuts import Progress, sample_chains
 from mscpkpd.fitting.result import Fit, Posterior, load_fit, versions
 from mscpkpd.model import Model
-from mscpkpd.problem import FreeParameter, Problem, pose
+from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows
 
 if TYPE_CHECKING:
     import pymc
@@ -118,6 +118,7 @@ def fit(
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
     problem = _started(pose(model, study, free, fix), start)
+    refuse_impossible_rows(problem)
     began = time.time()
     if method == "least_squares":
         outcome = _least_squares(problem, choose=free is None)

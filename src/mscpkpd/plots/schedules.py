@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mscpkpd.plots.style import MUTED, SERIES, SMALL, Marks, finish, plain, sheet, wrapped
 from mscpkpd.rounding import number, time_scale
@@ -160,11 +160,13 @@ def exposure_comparison(table: pd.DataFrame, output: str, *, title: str = "", ma
                         fontsize=7, color=MUTED)  # fmt: skip
         if np.all(lower > 0) and np.nanmax(upper) / np.nanmin(lower) > WIDE_RANGE:
             ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            ax.xaxis.set_minor_formatter(NullFormatter())  # labels of every minor tick would overlap
         else:
             top = float(np.nanmax(upper, initial=0.0)) or 1.0
             ax.set_xlim(-0.04 * top, 1.06 * top)
             ax.xaxis.set_major_locator(MaxNLocator(4))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x, 2)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x, 2)))
         ax.set_ylim(-0.5, len(names) - 0.2)
         ax.set_yticks(places, [plain(name) for name in names], fontsize=SMALL + 0.5)
         ax.set_xlabel(plain(f"{METRICS[metric]} [{str(part['unit'].iloc[0]).replace('*', ' ')}]"))
