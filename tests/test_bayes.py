@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import mpmath
 import numpy as np
 import pytest
 from scipy import stats
 
 from mscpkpd.errors import ParameterError
+from mscpkpd.expressions import parse
 from mscpkpd.fitting import api
 from mscpkpd.fitting.bayes import build_pymc
 from mscpkpd.parameters import Prior
@@ -135,3 +139,77 @@ def test_a_prior_without_a_form_is_refused():
 
     with pytest.raises(ParameterError, match=r"prior discrete\(1, 5\) of 'n_d' cannot be sampled"):
         _distribution("n_d", Prior("discrete", (1.0, 5.0)))
+
+
+# ---- to the last digits: the solver at 1e-12, so that only the likelihood is compared ---------------------------------
+
+
+CONSTANT = 2e-8  # of each Gaussian row: PyMC keeps log(2 pi)/2 in single precision, which moves no posterior
+
+
+def density_of(problem: Problem) -> float:
+    """Log likelihood alone."""
+    exact = replace(problem, tolerance=1e-12)
+    model = build_pymc(exact)
+    return float(model.compile_logp([*model.observed_RVs, *model.potentials], mode=FAST)(point_of(exact)))
+
+
+def predicted(times) -> np.ndarray:
+    return 100 * VALUES["F"] * np.exp(-VALUES["k"] * np.asarray(times))
+
+
+@pytest.mark.parametrize(
+    ("noise", "sd"),
+    [
+        ("power(b, 0.8)", lambda f: VALUES["b"] * f**0.8),
+        ("combined1(a, b, 0.7)", lambda f: VALUES["a"] + VALUES["b"] * f**0.7),
+        ("combined2(a, b, 1.3)", lambda f: np.sqrt(VALUES["a"] ** 2 + (VALUES["b"] * f**1.3) ** 2)),
+        ("proportional(0.2)", lambda f: 0.2 * f),
+    ],
+)
+def test_exponents_and_numbers_in_noise_models(tmp_path, noise, sd):
+    """R3 to R5 with an exponent of their own, and a noise model without parameters, to 1e-8."""
+    problem = pose(toy_model(tmp_path, noise), study_of(KINDS["value"]))
+    f, y = predicted(TIMES), np.array([row["value"] for row in KINDS["value"]])
+    assert density_of(problem) == pytest.approx(np.sum(stats.norm(f, sd(f)).logpdf(y)), rel=1e-8, abs=len(y) * CONSTANT)
+
+
+def test_summaries_without_and_with_a_spread_of_their_own(tmp_path):
+    """B16: a mean alone has the residual variance over n, a median the spread of its quartiles on the log scale."""
+    f, b = predicted([4.0])[0], VALUES["b"]
+    mean = study_of([{"time": 4.0, "value": 40.0, "n": 5, "stat": "mean"}])
+    found = density_of(pose(toy_model(tmp_path, "proportional(b)"), mean))
+    assert found == pytest.approx(stats.norm(f, b * f / np.sqrt(5)).logpdf(40.0), rel=1e-8, abs=CONSTANT)
+    found = density_of(pose(toy_model(tmp_path, "lognormal(b)"), mean))
+    assert found == pytest.approx(stats.norm(np.log(f), b / np.sqrt(5)).logpdf(np.log(40.0)), rel=1e-8, abs=CONSTANT)
+    median = study_of([{"time": 4.0, "value": 40.0, "lower": 36.0, "upper": 44.0, "n": 6, "stat": "median"}])
+    problem = pose(toy_model(tmp_path, "lognormal(b)"), median)
+    center, spread = problem.rows.value[0], problem.rows.sd[0]
+    assert center == pytest.approx(np.log(40.0), abs=0.02)
+    assert density_of(problem) == pytest.approx(
+        stats.norm(np.log(f), spread / np.sqrt(6)).logpdf(center), rel=1e-8, abs=CONSTANT
+    )
+
+
+@pytest.mark.parametrize("distance", [-40.0, -8.0, -1.0, 0.5, 9.0, 40.0])
+def test_every_tail_is_right_to_eight_digits(tmp_path, distance):
+    """Left, right and interval rows whose limit lies 40 SD below to 40 SD above the prediction (B11), by mpmath."""
+    f, a = predicted([4.0])[0], VALUES["a"]
+    low, high = f + distance * a, f + (distance + 1.5) * a
+    shift = 1000.0  # added by the output below, so that limits of 40 SD below are amounts above 0
+    rows = [
+        {"time": 4.0, "output": "conc", "value": low + shift, "upper": low + shift, "censoring": "left"},
+        {"time": 4.0, "output": "conc", "value": low + shift, "lower": low + shift, "censoring": "right"},
+        {"time": 4.0, "output": "conc", "lower": low + shift, "upper": high + shift, "censoring": "interval"},
+    ]
+    described = toy_model(tmp_path, "additive(a)")
+    output = replace(described.output("conc"), expression=parse(f"body/V*(1 + {shift}/{f}*body/body)"))
+    raised = replace(described, outputs=tuple(output if o.name == "conc" else o for o in described.outputs))
+    with mpmath.workdps(60):
+        z, z_high = mpmath.mpf(low - f) / a, mpmath.mpf(high - f) / a
+        expected_tails = [mpmath.log(mpmath.ncdf(z)), mpmath.log(mpmath.ncdf(-z))]
+        expected_tails.append(mpmath.log(mpmath.ncdf(z_high) - mpmath.ncdf(z)))
+        for row, tail in zip(rows, expected_tails, strict=True):
+            problem = pose(raised, study_of([row]))
+            # what the solver leaves of the prediction, 1e-11, times the slope of the log density, 40 per SD
+            assert density_of(problem) == pytest.approx(float(tail), rel=1e-8, abs=1e-8), row["censoring"]

@@ -82,6 +82,42 @@ def test_until_ends_the_period():
     assert value(exposure(sims, "il10", until="1 d"), "auc") == pytest.approx(24.0)
 
 
+@pytest.mark.parametrize("hours", [0.5, 1.0, 24.0, 24.3, 47.99, 48.0])
+def test_a_period_may_end_between_two_times(hours):
+    """T10: the value at the end is interpolated, so that an area does not lose the last step (until="28 d")."""
+    time = np.linspace(0.0, 48.0, 49)
+    table = exposure(sims_of((2.0 * time + 1.0)[None, None, None], time), "il10", above="3 pg/mL", until=f"{hours} h")
+    assert value(table, "auc") == pytest.approx(hours**2 + hours, rel=1e-12)
+    assert value(table, "peak") == pytest.approx(2 * hours + 1)
+    assert value(table, "time_of_peak") == pytest.approx(hours)
+    assert value(table, "time_above") == pytest.approx(max(hours - 1.0, 0.0), abs=1e-12)
+    assert table.attrs["until"] == hours
+
+
+def test_days_and_hours_end_at_the_same_time():
+    """A day is 24 h to the last digit: the grid's own last time is used."""
+    sims = sims_of(np.ones((1, 1, 1, 29)), 24.0 * np.arange(29))
+    one, other = (exposure(sims, "il10", until=text) for text in ("28 d", "672 h"))
+    assert value(one, "auc") == value(other, "auc") == pytest.approx(672.0)
+
+
+def test_a_schedule_without_a_solution_has_no_numbers():
+    """All failed: NaN, n = 0, and the count of failures."""
+    paths = np.full((1, 1, 2, 2), np.nan)
+    table = exposure(sims_of(paths, np.array([0.0, 1.0])), "il10", above="1 pg/mL")
+    assert table["median"].isna().all()
+    assert set(table["n"]) == {0}
+    assert set(table["failed"]) == {2}
+
+
+def test_schedules_stand_side_by_side_in_their_order():
+    """Twice the path, twice the area."""
+    time, path = np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 0.0])
+    table = exposure(sims_of(np.stack([path, 2 * path])[:, None, None], time), "il10")
+    assert list(dict.fromkeys(table["schedule"])) == ["s0", "s1"]
+    assert value(table, "auc", schedule="s1") == 2 * value(table, "auc", schedule="s0") == 4.0
+
+
 def test_mistakes_are_named():
     """An unknown output, a level without unit or with another dimension, an empty period."""
     sims = sims_of(np.ones((1, 1, 1, 3)), np.array([0.0, 1.0, 2.0]))
@@ -92,4 +128,6 @@ def test_mistakes_are_named():
     with pytest.raises(UnitError, match="pg/mL"):
         exposure(sims, "il10", above="10 cells")
     with pytest.raises(UsageError, match="holds 1 times; expected at least 2"):
-        exposure(sims, "il10", until="30 min")
+        exposure(sims, "il10", until="0 h")
+    with pytest.raises(UsageError, match=r"the simulation ends at 2 h, before 3 h. Try: simulate\(until='3 h'\)"):
+        exposure(sims, "il10", until="3 h")

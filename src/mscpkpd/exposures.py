@@ -12,6 +12,7 @@ from mscpkpd.units import parse_quantity, to_unit
 __all__ = ["exposure"]
 
 INTERVAL = 0.95
+ROUNDING = 1e-9  # "28 d" in hours may differ in its last digit from the end of a grid
 
 
 def exposure(sims: xr.Dataset, output: str, above: str | None = None, until: str | None = None) -> pd.DataFrame:
@@ -40,27 +41,31 @@ def exposure(sims: xr.Dataset, output: str, above: str | None = None, until: str
     UnknownName
         For an output that was not simulated.
     UsageError
-        If the period holds fewer than two times.
+        If the period holds fewer than two times, or ends after the simulation.
     UnitError
         If `above` has another dimension than the output.
 
     Notes
     -----
-    Areas by the linear trapezoid on the simulated grid; crossings of the level by linear interpolation.
+    Areas by the linear trapezoid on the simulated grid; crossings of the level, and the value at the end of the period,
+    by linear interpolation (T10).
     """
     names = [str(name) for name in sims.data_vars if name != "failed"]
     if output not in names:
         raise UnknownName.among("output", output, names)
     unit, time_unit = str(sims[output].attrs["units"]), str(sims["time"].attrs["units"])
-    end = to_unit(until, time_unit) if until is not None else float(sims["time"].max())
-    part = sims.sel(time=sims["time"] <= end)
-    time = part["time"].to_numpy()
+    last = float(sims["time"].max())
+    end = to_unit(until, time_unit, where="until") if until is not None else last
+    if end > last * (1 + ROUNDING):
+        raise UsageError(
+            f"the simulation ends at {last:g} {time_unit}, before {until}", hint=f"simulate(until='{until}')"
+        )
+    time, values = _cut(sims["time"].to_numpy(), sims[output].to_numpy(), end)
     if len(time) < 2:
         raise UsageError(f"the period until {until or end} holds {len(time)} times", expected="at least 2")
-    values = part[output].to_numpy()
     level = None if above is None else _level(above, unit)
     rows = []
-    for k, schedule in enumerate(part["schedule"].to_numpy()):
+    for k, schedule in enumerate(sims["schedule"].to_numpy()):
         paths = values[k].reshape(-1, len(time))
         good = paths[np.all(np.isfinite(paths), axis=1)]
         for metric, (numbers, its_unit) in _metrics(time, good, unit, time_unit, level).items():
@@ -68,6 +73,16 @@ def exposure(sims: xr.Dataset, output: str, above: str | None = None, until: str
     table = pd.DataFrame(rows)
     table.attrs.update(output=output, until=end, time_unit=time_unit, above=above or "", interval=INTERVAL)
     return table
+
+
+def _cut(time: np.ndarray, values: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times up to `end` and their values, the last ones interpolated where `end` lies between two times."""
+    kept = int(np.sum(time <= end * (1 + ROUNDING)))
+    if kept == len(time) or kept == 0 or time[kept - 1] >= end * (1 - ROUNDING):
+        return time[:kept], values[..., :kept]
+    share = (end - time[kept - 1]) / (time[kept] - time[kept - 1])
+    at_end = (1 - share) * values[..., kept - 1] + share * values[..., kept]
+    return np.append(time[:kept], end), np.concatenate([values[..., :kept], at_end[..., None]], axis=-1)
 
 
 def _level(above: str, unit: str) -> float:

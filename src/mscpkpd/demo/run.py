@@ -63,7 +63,7 @@ class Settings:
     """
 
     draws: int = 500
-    tune: int = 300
+    tune: int = 250
     chains: int = 4
     subjects: int = 20
     posterior_draws: int = 15
