@@ -103,8 +103,11 @@ def test_overlapping_infusions_add_up_and_a_bolus_disturbs_none():
 
 LINEAR = model(
     {"depot": "-ka*depot", "central": "ka*depot - (k10 + k12)*central + k21*far", "far": "k12*central - k21*far"},
-    tuple(parameter(name, value, "1/h") for name, value in (("ka", 0.9), ("k10", 0.3), ("k12", 2.0), ("k21", 0.15)))
-    + (parameter("L", 0.7, "h"), parameter("D", 1.3, "h")),
+    (
+        *(parameter(name, value, "1/h") for name, value in (("ka", 0.9), ("k10", 0.3), ("k12", 2.0), ("k21", 0.15))),
+        parameter("L", 0.7, "h"),
+        parameter("D", 1.3, "h"),
+    ),
     routes=(
         route("iv", {"central": "1"}),
         route("sc", {"depot": "0.6", "central": "0.1"}),

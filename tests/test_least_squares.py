@@ -26,7 +26,9 @@ def conc(t, k, v):
 
 
 def rows(values, times=TIMES, **more):
-    return [{"time": t, "output": "conc", "value": y, "unit": "mg/L", **more} for t, y in zip(times, values, strict=True)]
+    return [
+        {"time": t, "output": "conc", "value": y, "unit": "mg/L", **more} for t, y in zip(times, values, strict=True)
+    ]
 
 
 def noisy(seed, n=1, sd=0.2, noise="lognormal(s)"):
@@ -78,7 +80,9 @@ def test_the_start_does_not_matter():
     """From nine times too fast or slow, where the last predictions are less than the solver can tell from nothing."""
     problem_rows = noisy(3)
     found = [
-        estimate(pose(one_compartment(k=f"lognormal({k}, 2)").replace_values({"k": k}), study(*problem_rows)), ("k", "V"))
+        estimate(
+            pose(one_compartment(k=f"lognormal({k}, 2)").replace_values({"k": k}), study(*problem_rows)), ("k", "V")
+        )
         for k in (0.02, 0.17, 1.5)
     ]
     for other in found[1:]:
@@ -130,7 +134,16 @@ def test_the_residuals_have_the_jacobian_they_claim():
         {"time": 2.0, "output": "conc", "value": 1.5, "lower": 1.5, "unit": "mg/L", "censoring": "right"},
         {"time": 4.0, "output": "conc", "lower": 1.2, "upper": 2.5, "unit": "mg/L", "censoring": "interval"},
         {"time": 5.0, "output": "conc", "value": 1.1, "sd": 0.2, "n": 4, "stat": "mean", "unit": "mg/L"},
-        {"time": 6.0, "output": "conc", "value": 1.0, "lower": 0.8, "upper": 1.3, "n": 5, "stat": "median", "unit": "mg/L"},
+        {
+            "time": 6.0,
+            "output": "conc",
+            "value": 1.0,
+            "lower": 0.8,
+            "upper": 1.3,
+            "n": 5,
+            "stat": "median",
+            "unit": "mg/L",
+        },
     ]
     for noise in NOISES:
         work = Residuals(pose(one_compartment(noise=noise), study(*mixed)), ("k", "V"))
@@ -189,7 +202,7 @@ def test_values_under_the_limit_are_used_and_not_replaced():
 
 
 def test_confidence_limits_by_profiling_are_there_on_request():
-    """lmfit's `conf_interval`: about symmetric and as wide as the standard errors say, in this nearly linear problem."""
+    """lmfit's `conf_interval`: symmetric and as wide as the standard errors say, in this nearly linear problem."""
     found = estimate(pose(one_compartment(), study(*noisy(7, n=3))), ("k", "V"))
     limits = found.interval(sigmas=[1])
     for column, name in enumerate(found.names):
@@ -255,7 +268,9 @@ def test_early_times_do_not_tell_a_late_rate():
 def test_fewer_rows_than_parameters_identify_fewer():
     names, _ = identified(pose(two_pools(), study(*pool_rows("second", [6.0]))))
     assert len(names) == 0
-    with pytest.raises(UsageError, match="the design identifies no parameter. Try: --free a,b, or fit with method='nuts'"):
+    with pytest.raises(
+        UsageError, match="the design identifies no parameter. Try: --free a,b, or fit with method='nuts'"
+    ):
         fit(two_pools(), study(*pool_rows("second", [6.0])))
 
 
@@ -280,5 +295,7 @@ def test_a_start_that_cannot_be_solved_is_refused_with_its_reason():
     )
     assert bolus("1 mg", "x").routes == ("x",)
     data = study({"time": 5.0, "output": "seen", "value": 3.0, "unit": "mg"}, dose="1 mg", route="x")
-    with pytest.raises(FitError, match="cannot be predicted at the start values: the solver stopped.*Try: other values"):
+    with pytest.raises(
+        FitError, match="cannot be predicted at the start values: the solver stopped.*Try: other values"
+    ):
         estimate(pose(explosive, data), ("k",))

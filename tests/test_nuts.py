@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from reference.small_models import one_compartment, study
 from scipy.integrate import trapezoid
 
 from mscpkpd.data import read_study
@@ -22,6 +21,7 @@ from mscpkpd.fitting.frame import Frame, find_frame
 from mscpkpd.fitting.nuts import sample_chains
 from mscpkpd.modelfile import library_path, load_model
 from mscpkpd.problem import pose
+from reference.small_models import one_compartment, study
 
 HUMAN = library_path() / "data" / "human_111In_gholamrezanezhad_2011.csv"
 
@@ -152,7 +152,7 @@ def test_a_problem_crosses_to_a_worker_after_it_was_used():
     """Compiled functions stay behind."""
     problem = problem_of()
     before = problem.predict(problem.start).value
-    again = pickle.loads(pickle.dumps(problem))
+    again = pickle.loads(pickle.dumps(problem))  # noqa: S301 - our own
     np.testing.assert_array_equal(again.predict(again.start).value, before)
 
 

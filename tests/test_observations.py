@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,57 @@ def test_all_findings_come_together(tmp_path):
         bind(toy_model(tmp_path), study)
     assert "value 0 of 'conc'" in str(caught.value)
     assert "unknown output 'liver'" in str(caught.value)
+
+
+def test_a_summary_of_logarithms_moves_by_the_logarithm_of_the_unit(tmp_path):
+    """B16: a median with quartiles in another unit has the same spread, and a mean of logarithms that is shifted."""
+    row = {"time": 2.0, "lower": 40.0, "upper": 60.0, "value": 50.0, "n": 6, "stat": "median"}
+    other = row | {"lower": 0.04, "upper": 0.06, "value": 0.05, "unit": "cells/uL"}
+    one, two = (bind(toy_model(tmp_path), study_of([each]))[0] for each in (row, other))
+    for name in ("value", "lower", "upper", "sd", "count"):
+        assert getattr(one, name) == pytest.approx(getattr(two, name), rel=1e-12), name
+    assert one.kind[0] == "logmean"
+    assert np.exp(one.value[0]) == pytest.approx(50.0, rel=0.02)
+
+
+def test_percent_counts_the_doses_so_far(tmp_path):
+    """%ID is of what the subject has been given by then; before any dose it means nothing."""
+    rows = [
+        {"time": t, "output": "count", "unit": "%ID", "value": 10.0, "every": 24.0, "every_unit": "h", "doses": 3}
+        for t in (0.0, 23.0, 24.0, 50.0)
+    ]
+    bound, _ = bind(toy_model(tmp_path), study_of(rows))
+    assert bound.value == pytest.approx([100.0, 100.0, 200.0, 300.0])
+    early = [{"time": 1.0, "output": "count", "unit": "%ID", "value": 10.0, "dose_time": 2.0, "dose_time_unit": "h"}]
+    with pytest.raises(DataError, match="10 %ID at a time before any dose.*Try: a dose time before the row"):
+        bind(toy_model(tmp_path), study_of(early))
+
+
+def test_weights_matter_only_for_doses_per_weight(tmp_path):
+    """T4: two weights are two groups where the dose is per kg, and one where it is not."""
+
+    def groups(unit):
+        rows = [
+            {"subject": f"s{k}", "time": 1.0, "value": 50.0, "weight": w, "weight_unit": "g", "dose_unit": unit}
+            for k, w in enumerate((20.0, 25.0, 20.0))
+        ]
+        return [group.subjects for group in bind(toy_model(tmp_path), study_of(rows))[1]]
+
+    assert groups("cells") == [("s0", "s1", "s2")]
+    assert groups("cells/kg") == [("s0", "s2"), ("s1",)]
+
+
+def test_a_mean_of_zero_is_no_lognormal_either(tmp_path):
+    """A mean without sd takes the noise model of its output; one with its sd does not."""
+    row = {"time": 1.0, "value": 0.0, "n": 4, "stat": "mean"}
+    with pytest.raises(DataError, match="value 0 of 'conc' with lognormal noise"):
+        bind(toy_model(tmp_path), study_of([row]))
+    bound, _ = bind(toy_model(tmp_path), study_of([row | {"sd": 2.0}]))
+    assert bound.has_own_sd.tolist() == [True]
+
+
+def test_an_empty_study_is_refused(tmp_path):
+    """Doses without observations cannot be fitted."""
+    study = replace(study_of([{"time": 1.0, "value": 5.0}]), records=())
+    with pytest.raises(DataError, match="study 'toy' has no observations"):
+        bind(toy_model(tmp_path), study)

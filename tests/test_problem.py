@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mscpkpd.errors import UnknownName, UsageError
-from mscpkpd.problem import pose
+from mscpkpd.errors import DataError, UnknownName, UsageError
+from mscpkpd.fitting.api import fit
+from mscpkpd.modelfile import load_model
+from mscpkpd.problem import pose, refuse_impossible_rows
 from toy import study_of, toy_model
 
 ROWS = [{"time": t, "value": 50.0} for t in (1.0, 5.0, 20.0)]
@@ -98,3 +101,87 @@ def test_mistakes_are_named(tmp_path, options, error, message):
     """Each message says what was given and what to try."""
     with pytest.raises(error, match=message):
         pose(toy_model(tmp_path), study_of(ROWS), **options)
+
+
+# ---- predictions of the shipped model --------------------------------------------------------------------------------
+
+
+def mouse_rows() -> list[dict[str, object]]:
+    """Every observable output of the shipped model at three times, by two routes."""
+    units = {"pge2_lung": "ng/mL", "pge2_plasma": "pg/mL", "il10": "pg/mL"}
+    names = ("blood_cells", "lung_cells", "rest_cells", "lung_label", "liver_label", "spleen_label", *units)
+    return [
+        {"subject": route, "route": route, "time": t, "output": name, "value": 1.0, "unit": units.get(name, "cells")}
+        for route in ("iv", "intra_articular")
+        for t in (0.5, 6.0, 48.0)
+        for name in names
+    ]
+
+
+def test_the_jacobian_of_every_output_is_that_of_differences():
+    """Chain rule through states, outputs and doses: every free parameter against fourth-order differences at 1e-12.
+
+    At the default tolerance to 1e-5 of the largest derivative of an output and parameter.
+    """
+    problem = pose(load_model("two_functional_compartments", "mouse"), study_of(mouse_rows(), dose=1e6))
+    assert {"CL_P", "I10_0", "k_S", "F_v", "h_P"} <= set(problem.names)
+    exact, found = replace(problem, tolerance=1e-12), problem.predict(problem.start, jacobian=True).jacobian
+    for k, name in enumerate(problem.names):
+        steps = np.zeros((4, len(problem.start)))
+        steps[:, k] = 2e-3 * problem.start[k] * np.array([-2, -1, 1, 2])
+        far, near, other, beyond = (exact.predict(problem.start + step).value for step in steps)
+        slope = (far - 8 * near + 8 * other - beyond) / (12 * steps[2, k])
+        # in units of the prediction: an elasticity below 1e-8 is below the tolerance of the solver
+        size = np.abs(exact.predict(problem.start).value) / problem.start[k]
+        largest = [np.max(np.abs(slope[problem.rows.output == o])) for o in problem.rows.output]
+        assert np.all(np.abs(found[:, k] - slope) <= 1e-5 * np.abs(slope) + 1e-5 * np.array(largest) + 1e-7 * size), (
+            name
+        )
+
+
+# ---- rows that no parameter value could explain (R13) ----------------------------------------------------------------
+
+CONTROL = {"subject": "untreated", "dose": 0.0, "time": 5.0, "value": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("noise", "extra", "refused"),
+    [
+        ("lognormal(b)", {}, True),
+        ("proportional(b)", {}, True),
+        ("power(b, 1)", {}, True),
+        ("lognormal(b)", {"upper": 2.0, "censoring": "left"}, False),
+        ("proportional(b)", {"upper": 2.0, "censoring": "left"}, True),
+        ("lognormal(b)", {"sd": 1.0, "n": 3, "stat": "mean"}, False),
+        ("additive(a)", {}, False),
+        ("combined2(a, b)", {}, False),
+        ("student(4, a)", {}, False),
+    ],
+)
+def test_a_value_where_nothing_is_predicted_needs_a_noise_that_allows_it(tmp_path, noise, extra, refused):
+    """R13: a control has no cells. Relative noise gives its value no chance and a fit would blow up the noise instead."""
+    problem = pose(toy_model(tmp_path, noise), study_of([*ROWS, {**CONTROL, **extra}]))
+    if not refused:
+        refuse_impossible_rows(problem)
+        return
+    with pytest.raises(
+        DataError, match=r"row 5.*'conc' is predicted to be 0 at 5 h, where .* no chance \(R13\). Try: add"
+    ):
+        refuse_impossible_rows(problem)
+
+
+def test_every_impossible_row_is_named(tmp_path):
+    """All together (D14), and by `fit` before it starts."""
+    rows = [*ROWS, CONTROL, {**CONTROL, "time": 9.0}, {"subject": "early", "dose_time": 4.0, "time": 1.0, "value": 3.0}]
+    data = study_of(rows, dose_time_unit="h")
+    for method in ("least_squares", "nuts"):
+        with pytest.raises(DataError, match="(?s)3 problems.*at 5 h.*at 9 h.*at 1 h"):
+            fit(toy_model(tmp_path), data, method)
+
+
+def test_a_mechanism_that_is_off_starts_at_the_median_of_its_prior(tmp_path):
+    """A value of 0 switches off; freed by a prior, it starts where the prior says."""
+    model = toy_model(tmp_path).replace_values({"k": 0.0})
+    assert "k" not in pose(model, study_of(ROWS)).names
+    freed = pose(model, study_of(ROWS), free=["k", "F"])
+    assert dict(zip(freed.names, freed.start, strict=True)) == pytest.approx({"k": 0.1, "F": 0.8})
