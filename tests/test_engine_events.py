@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mscpkpd.dosing import Dose, Regimen, bolus, infusion
+from mscpkpd.engine import stiff
 from mscpkpd.engine.system import build_system
 from mscpkpd.engine.timeline import timeline
 from mscpkpd.errors import DosingError
@@ -356,3 +357,56 @@ def test_changes_come_in_the_order_of_time():
     changes = timeline(system, regimen, values, np.array([], dtype=int))
     assert [change.time for change in changes] == [0, 1.7, 3, 4]
     assert [float(change.rate.sum()) for change in changes] == [0.25, 0, 0, -0.25]
+
+
+# ---- failures are labelled outcomes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e6, 1e300])
+@pytest.mark.parametrize("by", [(), ("k",)])
+def test_impossible_numbers_end_in_a_reason(value, by):
+    """No exception and no partial answer, whatever a sampler tries."""
+    found = run(COMPARTMENT, doses((0, 100, "iv")), (1, 2, 16), values={"k": value}, by=by)
+    assert not found.path.ok
+    assert "the solver stopped between 0 and 16" in found.path.failure
+    assert np.all(np.isnan(found.path.states))
+
+
+def test_a_lag_that_is_no_number_ends_in_a_reason():
+    assert not run(LINEAR, doses((0, 50, "late")), TIMES, values={"L": np.nan}).path.ok
+
+
+def test_a_solver_that_panics_is_replaced(monkeypatch):
+    """The compiled solver may panic, which is no Exception, and then stays locked: it is dropped and made again."""
+
+    class PanicError(BaseException):
+        pass
+
+    class Panicking:
+        def solve_dense(self, *_):
+            raise PanicError("this should not happen")
+
+    regimen = doses((0, 100, "iv"))
+    sound = run(COMPARTMENT, regimen, (1, 2))["central"]
+    real = stiff._ode
+
+    def broken(*_):
+        return Panicking()
+
+    broken.cache_clear = real.cache_clear
+    monkeypatch.setattr(stiff, "_ode", broken)
+    found = run(COMPARTMENT, regimen, (1, 2))
+    assert found.path.failure == "the solver stopped between 0 and 2: this should not happen"
+    assert real.cache_info().currsize == 0
+    monkeypatch.undo()
+    np.testing.assert_array_equal(run(COMPARTMENT, regimen, (1, 2))["central"], sound)
+
+
+def test_an_interrupt_stays_an_interrupt(monkeypatch):
+    class Interrupted:
+        def solve_dense(self, *_):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stiff, "_ode", lambda *_: Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        run(COMPARTMENT, doses((0, 100, "iv")), (1, 2))

@@ -167,6 +167,29 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
         load_fit(tmp_path)
 
 
+def test_data_that_changed_after_the_fit_are_refused(quick, tmp_path):
+    """A run folder is one thing: an edited table no longer belongs to its fit."""
+    quick.save(tmp_path / "run")
+    table = tmp_path / "run" / "data.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(InputError, match=r"data.csv: the data have changed since the fit. Try: fit again, or restore"):
+        load_fit(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "draws.nc", "model.toml", "data.csv", "provenance.json"])
+@pytest.mark.parametrize("damage", ["missing", "garbage"])
+def test_a_damaged_run_is_an_error_with_a_name(quick, tmp_path, name, damage):
+    """Any file of a run may be gone or overwritten: never a traceback of a library."""
+    quick.save(tmp_path / "run")
+    if damage == "missing":
+        (tmp_path / "run" / name).unlink()
+    else:
+        (tmp_path / "run" / name).write_bytes(b"\x00\xff garbage")
+    with pytest.raises(InputError, match="run|draws|data|model"):
+        load_fit(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

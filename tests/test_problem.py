@@ -159,7 +159,7 @@ CONTROL = {"subject": "untreated", "dose": 0.0, "time": 5.0, "value": 2.0}
     ],
 )
 def test_a_value_where_nothing_is_predicted_needs_a_noise_that_allows_it(tmp_path, noise, extra, refused):
-    """R13: a control has no cells. Relative noise gives its value no chance and a fit would blow up the noise instead."""
+    """R13: a control has no cells. Relative noise gives its value no chance; a fit would blow up the noise instead."""
     problem = pose(toy_model(tmp_path, noise), study_of([*ROWS, {**CONTROL, **extra}]))
     if not refused:
         refuse_impossible_rows(problem)

@@ -247,7 +247,7 @@ def load_fit(folder: str | Path) -> Fit:
     Raises
     ------
     InputError
-        If the folder is no run or one of its files is missing or damaged.
+        If the folder is no run, one of its files is missing or damaged, or the data have changed since the fit.
 
     Notes
     -----
@@ -265,9 +265,14 @@ def load_fit(folder: str | Path) -> Fit:
     draws = read_draws(folder / "draws.nc")
     values = split_draws(draws)
     prior_only = {name: values.pop(name) for name in record["prior_only"]}
+    study = read_study(folder / "data.csv", name=record["study"])
+    if study.digest != record["data_digest"]:
+        raise InputError(
+            "the data have changed since the fit", where=str(folder / "data.csv"), hint="fit again, or restore the file"
+        )
     return Fit(
         load_model(folder / "model.toml"),
-        read_study(folder / "data.csv", name=record["study"]),
+        study,
         record["method"],
         table,
         Posterior(values, prior_only),
