@@ -52,8 +52,8 @@ class Settings:
     ----------
     draws, tune, chains : int
         Of each sampled fit.
-    target_accept, target_accept_early : float
-        Of the fit with the first image at 2 h, and of the one at 0.5 h [1].
+    target_accept : float
+        Of each sampled fit [1].
     subjects, posterior_draws : int
         Of the simulation.
     prior_draws : int
@@ -66,9 +66,8 @@ class Settings:
 
     draws: int = 600
     tune: int = 300
-    # smaller steps where the posterior has a narrow tail: an image at 0.5 h allows a slow k_B with a larger rho_L
-    target_accept: float = 0.9
-    target_accept_early: float = 0.95
+    # small steps for narrow tails: k_L and k_XL can exchange roles, and at 0.5 h a slow k_B goes with a larger rho_L
+    target_accept: float = 0.95
     chains: int = 4
     subjects: int = 20
     posterior_draws: int = 15
@@ -209,10 +208,9 @@ def _sampled(run: _Run, model: Model, study: Study, part: str, stage: str, shown
     how = run.settings
     run.tell(stage, 0, 1)
     start = fit(model, study, "least_squares")
-    accept = how.target_accept_early if part == "human_early" else how.target_accept
     found = fit(
         model, study, "nuts", start=start, seed=run.seed, draws=how.draws, tune=how.tune, chains=how.chains,
-        target_accept=accept, progress=lambda done, wanted: run.tell(stage, done, wanted),
+        target_accept=how.target_accept, progress=lambda done, wanted: run.tell(stage, done, wanted),
     )  # fmt: skip
     return _kept(run, found, part, shown)
 
