@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a script, not a package)
 """Make models/data/mouse_iv_SYNTHETIC.csv: an invented destructive mouse study with known truth.
 
 Run from the root of the repository: ``python scripts/make_mouse_synthetic.py``. Nothing in the table was measured.
@@ -33,8 +34,8 @@ ASSAYS = {
     "il10": (4.0, "ELISA"),
 }
 COLUMNS = (
-    "synthetic", "subject", "species", "strain", "route", "dose", "dose_unit", "time", "time_unit", "output", "value", "unit",
-    "censoring", "upper", "method",
+    "synthetic", "subject", "species", "strain", "route", "dose", "dose_unit", "time", "time_unit", "output", "value",
+    "unit", "censoring", "upper", "method",
 )  # fmt: skip
 
 

@@ -536,12 +536,13 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
     clock = itertools.count(0.0, 1.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with progress.progress("sampling") as tell:
-        for done in range(1, 13):
+        for done in (0, 0, 0, *range(1, 15)):  # some time passes before the first draw
             tell(done, 100)
     assert capsys.readouterr().err.splitlines() == [
-        "sampling: 1 of 100",
-        "sampling: 6 of 100, about 1:18 min left",
-        "sampling: 11 of 100, about 1:21 min left",
+        "sampling: 0 of 100",
+        "sampling: 3 of 100",
+        "sampling: 8 of 100, about 1:32 min left",
+        "sampling: 13 of 100, about 1:27 min left",
     ]
 
 

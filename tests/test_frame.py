@@ -25,7 +25,7 @@ time = "h"
 [parameters]
 k = {{ value = 0.1, unit = "1/h", prior = "lognormal(0.1, 0.5)", about = "loss", source = "test", evidence = "{how}" }}
 f = {{ value = 0.5, unit = "1", prior = "{share}", about = "share", source = "test", evidence = "{how}" }}
-b = {{ value = 3.0, unit = "cells", prior = "normal(0, 10)", about = "background", source = "test", evidence = "{how}" }}
+b = {{ value = 3.0, unit = "cells", prior = "normal(0, 10)", about = "rest", source = "test", evidence = "{how}" }}
 s = {{ value = 0.2, unit = "1", prior = "halfnormal(0.5)", about = "noise", source = "test", evidence = "{how}" }}
 
 [states]

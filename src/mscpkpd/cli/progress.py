@@ -53,21 +53,22 @@ class _Lines:
     """A line at the start of each step and at most every few seconds."""
 
     def __init__(self) -> None:
-        self.step, self.began, self.last = "", 0.0, 0.0
+        self.step, self.last = "", 0.0
+        self.first = (0.0, 0)  # when the step began to move, and where: preparation says nothing of its pace
 
     def __call__(self, step: str, done: int, wanted: int) -> None:
         now = time.monotonic()
+        if step != self.step or self.first[1] == 0:
+            self.first = (now, done)
         if step == self.step and now - self.last < EVERY_SECONDS:
             return
-        if step != self.step:
-            self.step, self.began = step, now
-        self.last = now
+        self.step, self.last = step, now
         sys.stderr.write(f"{step}: {done} of {wanted}{self._left(done, wanted, now)}\n")
         sys.stderr.flush()
 
     def _left(self, done: int, wanted: int, now: float) -> str:
-        passed = now - self.began
-        if passed < EVERY_SECONDS or not 0 < done < wanted:
+        began, start = self.first
+        if now - began < EVERY_SECONDS or not start < done < wanted:
             return ""
-        minutes, seconds = divmod(round(passed / done * (wanted - done)), 60)
+        minutes, seconds = divmod(round((now - began) / (done - start) * (wanted - done)), 60)
         return f", about {minutes}:{seconds:02d} min left"
