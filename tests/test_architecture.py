@@ -17,6 +17,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 FREE = {*sys.stdlib_module_names, "numpy"}
+UPWARD = "model.verbs"  # names what higher rows do for a model; it alone may import their types
 SHARED = {"scipy", "pandas", "xarray", "sympy"}  # every other third-party package has one owner row
 EMPTY_WORDS = re.compile(r"manager|controller|handler|processor|wrapper|util|helper|misc")
 
@@ -91,6 +92,8 @@ def check_imports(package: Path, table: dict[str, Place]) -> list[str]:
     modules = modules_of(package)
     for module, path in modules.items():
         for one in imports_of(path, package.name, module):
+            if module == UPWARD and one.typing_only:
+                continue
             where = f"{path.relative_to(package.parent)}:{one.line}"
             if one.name.split(".")[0] == package.name:
                 target = _module_meant(one.name.removeprefix(package.name).strip("."), modules)
@@ -162,6 +165,39 @@ def check_absent(package: Path, table: dict[str, Place]) -> list[str]:
     return [f"{module} is listed in ARCHITECTURE.md but does not exist" for module in table if module not in present]
 
 
+def read_verbs(path: Path) -> dict[str, tuple[str, str]]:
+    """The table of `model.verbs`: module, without the package, and function by verb."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERBS":
+            texts = ast.literal_eval(node.value)
+            return {
+                name: (text.partition(":")[0].partition(".")[2], text.partition(":")[2]) for name, text in texts.items()
+            }
+    raise AssertionError(f"no table VERBS in {path}")
+
+
+def check_verbs(package: Path, table: dict[str, Place]) -> list[str]:
+    """Verbs of a model that do not exist, point downwards, or are no documented method."""
+    found, modules = [], modules_of(package)
+    methods = _documented(modules["model.description"], "Model")
+    for name, (module, function) in read_verbs(modules[UPWARD]).items():
+        if module not in modules or function not in _documented(modules[module]):
+            found.append(f"verb {name}: there is no documented function {function} in {module}")
+        elif module not in table or table[module] < table[UPWARD]:
+            found.append(f"verb {name}: {module} does not stand above {UPWARD}; import it")
+        if name not in methods:
+            found.append(f"verb {name} is no documented method of Model")
+    return found
+
+
+def _documented(path: Path, within: str = "") -> set[str]:
+    """Functions with a docstring at the top of a file, or of a class in it."""
+    tree: ast.Module | ast.ClassDef = ast.parse(path.read_text(encoding="utf-8"))
+    if within:
+        tree = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == within)
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and ast.get_docstring(node)}
+
+
 def check_owners(table: dict[str, Place]) -> list[str]:
     """Packages with owners in more than one row."""
     packages = set().union(*(place.may_use for place in table.values())) - SHARED
@@ -217,6 +253,11 @@ def test_every_module_is_listed(package: Path, table: dict[str, Place]) -> None:
 
 def test_every_listed_module_exists(package: Path, table: dict[str, Place]) -> None:
     found = check_absent(package, table)
+    assert not found, "\n".join(found)
+
+
+def test_verbs_of_a_model_exist_and_are_documented(package: Path, table: dict[str, Place]) -> None:
+    found = check_verbs(package, table)
     assert not found, "\n".join(found)
 
 
@@ -319,3 +360,29 @@ def test_a_second_owner_row_is_found() -> None:
 def test_a_finding_names_file_and_line(box: Path) -> None:
     (box / "left.py").write_text("x = 1\n\nimport box\n")
     assert "box/left.py:3: left imports the package root" in findings(box)[0]
+
+
+VERBS = 'VERBS = {"weigh": "box.tower.top:weigh"}\n'
+VERB_PAGE = PAGE.replace("| 3 | tower.base", "| 2 | model.verbs | | |\n| 2 | model.description | | |\n| 3 | tower.base")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("model/verbs.py", VERBS.replace("top", "peak"), "there is no documented function weigh in tower.peak"),
+        ("tower/top.py", "def weigh(model):\n    return 1\n", "there is no documented function weigh in tower.top"),
+        ("model/description.py", "class Model:\n    pass\n", "verb weigh is no documented method of Model"),
+        ("model/verbs.py", VERBS.replace("tower.top", "left"), "verb weigh: left does not stand above model.verbs"),
+        ("model/verbs.py", VERBS, ""),
+    ],
+)
+def test_a_broken_verb_is_found(box: Path, file: str, text: str, message: str) -> None:
+    documented = 'def weigh(model):\n    """Weigh."""\n'
+    (box / "model").mkdir()
+    (box / "model" / "verbs.py").write_text(VERBS)
+    (box / "model" / "description.py").write_text('class Model:\n    def weigh(self):\n        """Weigh."""\n')
+    for name in ("left.py", "tower/top.py"):
+        (box / name).write_text(documented)
+    (box / file).write_text(text)
+    found = check_verbs(box, read_table(VERB_PAGE))
+    assert any(message in finding for finding in found) if message else found == []

@@ -170,7 +170,7 @@ def test_models_lists_the_library(shell) -> None:
     assert re.search(r"ryoncil_continued +12 ", answer.out)
     assert "sr_agvhd_cxcl10" in answer.out
     content = shell("models", "--json").json
-    assert content["models"][0]["values"] == ["human_70kg", "mouse", "rat"]
+    assert next(row for row in content["models"] if row["name"] == TWO)["values"] == ["human_70kg", "mouse", "rat"]
     assert {row["name"] for row in content["regimens"]} >= {"ryoncil", "temcell", "amimestrocel"}
 
 
@@ -186,7 +186,7 @@ def test_models_shows_a_model(shell) -> None:
 def test_models_without_values_says_which_there_are(shell) -> None:
     answer = shell("models", TWO)
     assert answer.status == 0
-    assert "12 parameters have no value of their own. Values files: human_70kg, mouse, rat." in answer.out
+    assert "13 parameters have no value of their own. Values files: human_70kg, mouse, rat." in answer.out
     assert re.search(r"rho_L +- +1 +Share", answer.out)
     assert re.search(r"k_L +0.0289 +1/h", answer.out)
     assert shell("models", TWO, "--json").json["without_value"][:2] == ["k_B", "rho_L"]
@@ -367,6 +367,14 @@ def test_simulate_gives_exactly_the_times_asked_for(shell, files: Path) -> None:
     assert table["lung"][1] == table["lung"][2]
     assert shell(*given("--times", "3", "--out", "sims.csv")).status == 0
     assert len(pd.read_csv(files / "sims.csv")) == 1
+
+
+def test_simulate_runs_a_model_without_doses(shell, files: Path) -> None:
+    answer = shell("simulate", "sepsis_reynolds", "--untreated", "--times", "0,24", "--out", "run.csv")
+    assert answer.status == 0
+    frame = pd.read_csv(files / "run.csv")
+    assert set(frame["schedule"]) == {"untreated"}
+    assert frame["bacteria"].iloc[1] < frame["bacteria"].iloc[0] or frame["damage"].iloc[1] > 0
 
 
 def test_simulate_goes_on_for_four_weeks_after_the_last_dose(shell, files: Path) -> None:

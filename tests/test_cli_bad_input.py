@@ -315,8 +315,8 @@ OPTIONS = {
     "unknown --outputs": (simulate("--outputs", "lungs"), "unknown output 'lungs'. Try: 'lung'"),
     "unknown --values": (simulate("--values", "moose", model=TWO), "'moose'.* Try: 'mouse'"),
     "no --values": (simulate(model=TWO), "have no value.* Try: --values human_70kg or --values mouse"),
-    "unknown model": (simulate(model="two_compartments"), f"unknown model 'two_compartments'. Try: '{TWO}'"),
-    "nothing given": (giving(), "nothing is given; expected one of --dose, --regimen"),
+    "unknown model": (simulate(model="two_compartments"), "model 'two_compartments'. Try: 'pk_two_compartment'"),
+    "nothing given": (giving(), "nothing is given; expected one of --dose, --regimen, --schedules, --untreated"),
     "two things given": (simulate("--regimen", "ryoncil"), "--dose and --regimen together"),
     "details of a regimen": (
         giving("--regimen", "ryoncil", "--every", "7 d"),
@@ -374,7 +374,7 @@ OPTIONS = {
         ("new", "model", "m.csv"),
         "'m.csv' for a model; expected a file that ends with .toml",
     ),
-    "unknown name to show": (("models", "two_functional"), f"Try: '{TWO}'"),
+    "unknown name to show": (("models", "two_functional"), "Try: 'two_functional_"),
 }
 
 

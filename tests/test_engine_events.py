@@ -11,7 +11,7 @@ from mscpkpd.dosing import Dose, Regimen, bolus, infusion
 from mscpkpd.engine import stiff
 from mscpkpd.engine.system import build_system
 from mscpkpd.engine.timeline import timeline
-from mscpkpd.errors import DosingError
+from mscpkpd.errors import DosingError, UnitError
 from reference.runs import run
 from reference.small_models import model, one_compartment, parameter, route
 
@@ -286,6 +286,17 @@ def test_cells_may_count_in_millions():
     cells = run(one, Regimen((Dose(0, 2e6, "cells", "lung"),)), TIMES)["lung"]
     millions = run(other, Regimen((Dose(0, 2.0, "Mcell", "lung"),)), TIMES)["lung"]
     close(1e6 * millions, cells)
+
+
+@pytest.mark.parametrize("amount", ["1000 ug", "1e-3 g", "1e6 ng"])
+def test_a_dose_is_converted_to_the_unit_of_its_route(amount):
+    close(states(bolus(amount, "sc")), states(bolus("1 mg", "sc")))
+    assert run(COMPARTMENT, bolus(amount, "half"), (0,))["central"] == pytest.approx(0.5)
+
+
+def test_a_dose_in_another_kind_of_unit_is_refused():
+    with pytest.raises(UnitError, match="dose by 'half': cannot turn cells into mg; expected a unit like mg"):
+        run(COMPARTMENT, bolus("1e6 cells", "half"), (0,))
 
 
 # ---- doses that cannot be --------------------------------------------------------------------------------------------

@@ -266,7 +266,8 @@ def test_the_stored_slopes_are_those_of_differences_too(parameter_name):
         for k in (2, 1)
     )
     slopes = (8 * (near[0] - near[1]) - (far[0] - far[1])) / (12 * step)
-    for state, found in zip(described.state_names, slopes, strict=True):
+    for state, found, amount in zip(described.state_names, slopes, near[0], strict=True):
         expected = np.array(stored.get(state, np.zeros(len(SLOPE_TIMES))))
-        size = np.max(np.abs(expected))
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * size + 1e-9 * np.max(found), err_msg=state)
+        rounding = 1e-13 * np.max(np.abs(amount)) / step
+        atol = 1e-6 * np.max(np.abs(expected)) + rounding
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=atol, err_msg=state)

@@ -113,6 +113,12 @@ def test_the_unit_of_a_dose_is_that_of_the_state(model):
     assert replace(model, routes=(per_cell,)).amount_unit("iv") == "cell"
 
 
+@pytest.mark.parametrize(("name", "value"), [("k_L", -1.0), ("F_v", 1.5)])
+def test_fixing_outside_the_support_is_refused(model, name, value):
+    with pytest.raises(ParameterError, match=f"{name} fixed at {value:g}; expected a value inside log.*Try: "):
+        model.fix(**{name: value})
+
+
 def test_fixing_gives_a_new_model(model):
     fixed = model.fix(k_L=0.05, q=0)
     assert fixed.parameter("k_L").value == 0.05

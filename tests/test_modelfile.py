@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mscpkpd.errors import ModelError, UnknownName, UsageError
-from mscpkpd.modelfile import declaration, load_model, load_regimen, models, regimens, save_model, values_of
+from mscpkpd.modelfile import (
+    declaration,
+    load_model,
+    load_regimen,
+    models,
+    overlays_besides,
+    regimens,
+    save_model,
+    values_of,
+)
 
 GOOD = """
 format = 1
@@ -135,7 +144,7 @@ BROKEN = {
     "no format": (changed("format = 1\n", ""), "format is missing; expected format = 1"),
     "another format": (changed("format = 1", "format = 2"), "format is 2; expected format = 1"),
     "an unknown key": (changed("title =", "titel ="), "unknown key 'titel'. Try: 'title'"),
-    "an unknown table": (GOOD + "\n[output]\n", "unknown key 'output'. Try: 'outputs'"),
+    "an unknown table": (GOOD + "\n[output]\n", "unknown table 'output'. Try: 'outputs'"),
     "an unknown key in a row": (
         changed('about = "Loss"', 'abuot = "Loss"'),
         r"\[parameters\].k_L: unknown key 'abuot'. Try: 'about'",
@@ -154,7 +163,7 @@ BROKEN = {
     ),
     "a row that is none": (
         changed('s   = { value = 0.3, unit = "1" }', "s = 0.3"),
-        r"\[parameters\].s: the row is 0.3; expected a row such as",
+        r"\[parameters\].s: the row is 0.3; expected a row in braces. Try: s = { value = 0.03, unit",
     ),
     "a rate that is a number": (
         changed('lung = "-k_L*lung"', "lung = 3"),
@@ -274,7 +283,7 @@ def test_a_deep_file_is_refused(write):
     ("name", "error", "message"),
     [
         ("two_functional_compartment", UnknownName, "unknown model .*Try: 'two_functional_compartments'"),
-        ("zzz", UnknownName, "unknown model 'zzz'. Try: one of: .*two_functional_compartments"),
+        ("zzz", UnknownName, "unknown model 'zzz'. Try: one of: .*cells, "),
         ("", UnknownName, "unknown model ''"),
         (
             "nowhere/model.toml",
@@ -351,7 +360,10 @@ VALUES_BROKEN = {
     ),
     "an unknown parameter": (VALUES.replace("k_L", "k_l"), r"\[parameters\].k_l: unknown parameter 'k_l'. Try: 'k_L'"),
     "an unknown key": (VALUES.replace("source", "sauce"), "unknown key 'sauce'. Try: 'source'"),
-    "a table of a model": (VALUES + '[rates]\nlung = "0"\n', "unknown key 'rates'"),
+    "a table of a model": (
+        VALUES + '[rates]\nlung = "0"\n',
+        r"\[rates\] stands in a values file; expected numbers in \[parameters\] only",
+    ),
     "another model": (
         VALUES.replace('model = "small"', 'model = "large"'),
         "these values are for the model 'large'; expected 'small'",
@@ -439,6 +451,284 @@ def test_models_do_not_extend_each_other_in_a_circle(write):
     write(GOOD.replace("format = 1", 'format = 1\nextend = "child"'))
     with pytest.raises(ModelError, match="extend each other in a circle: child -> small -> child"):
         load_model(write(CHILD, "child.toml"))
+
+
+# ---- without
+
+WITHOUT = """
+format = 1
+name = "child"
+extend = "small"
+without = ["outputs.lung_cells", "routes.iv", "parameters.F_v"]
+
+[outputs]
+half = { is = "lung/2", unit = "cells", noise = "lognormal(s)" }
+"""
+
+
+def test_rows_of_the_base_are_left_out(write):
+    write(GOOD)
+    child = load_model(write(WITHOUT, "child.toml"))
+    assert (child.output_names, child.route_names, child.parameter_names) == (("half",), (), ("k_L", "s"))
+    assert {row.parameter for row in child.variability} == {"k_L"}
+
+
+def test_what_means_nothing_alone_goes_too(write):
+    """The rate and the place in `conserved` of a state, the variability of a parameter."""
+    write(CHILD.replace("format = 1", "format = 1\nconserved = ['lung', 'gone']"), "child.toml")
+    write(GOOD)
+    text = """
+        format = 1
+        name = "grandchild"
+        extend = "child"
+        without = ["states.gone", "parameters.k_X", "variability.k_L"]
+        [rates]
+        lung = "-k_L*lung"
+    """
+    model = load_model(write(text, "grandchild.toml"))
+    assert [state for state, _ in model.rates] == ["lung"]
+    assert model.conserved == ("lung",)
+    assert model.variability == ()
+    no_loss = (
+        text.replace('"variability.k_L"', '"parameters.k_L"')
+        .replace("-k_L*lung", "0")
+        .replace("states.gone", "routes.iv")
+    )
+    no_loss = no_loss.replace("lung =", "gone = '0'\nlung =") + "\n[derived]\nhalf_life = { is = '1', unit = 'h' }\n"
+    assert load_model(write(no_loss, "grandchild.toml")).variability == ()
+
+
+def test_a_row_may_be_left_out_by_name_and_by_what_it_follows(write):
+    write(GOOD)
+    text = """
+        format = 1
+        name = "child"
+        extend = "small"
+        without = ["states.lung", "rates.lung", "states.lung", "parameters.k_L", "variability.k_L", "routes.iv",
+                   "derived.half_life", "outputs.lung_cells"]
+        [states]
+        liver = { unit = "cells" }
+        [rates]
+        liver = "0"
+    """
+    assert load_model(write(text, "child.toml")).state_names == ("liver",)
+
+
+def test_a_base_that_is_no_file_is_named_where_it_is_wanted(write):
+    with pytest.raises(ModelError, match=r"child.toml: extend: there is no file 'there/small.toml'; expected the path"):
+        load_model(write(CHILD.replace('"small"', '"there/small.toml"'), "child.toml"))
+
+
+def test_a_row_that_is_left_out_and_written_again_stands_last(write):
+    write(GOOD)
+    text = (
+        WITHOUT.replace('"parameters.F_v"', '"parameters.k_L"') + '\n[parameters]\nk_L = { value = 1, unit = "1/h" }\n'
+    )
+    assert load_model(write(text, "child.toml")).parameter_names == ("s", "F_v", "k_L")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("outputs.lung_cells", "outputs.lung_cell", r"unknown row 'outputs.lung_cell'. Try: 'outputs.lung_cells'"),
+        ("outputs.lung_cells", "lung_cells", r"without: unknown row 'lung_cells'. Try: 'outputs.lung_cells'"),
+        ("outputs.lung_cells", "title", r"unknown row 'title'. Try: one of: derived.half_life, outputs.lung_cells"),
+        ('["outputs.lung_cells", "routes.iv", "parameters.F_v"]', '"all"', "without is 'all'; expected a list"),
+        ('extend = "small"\n', "", "without: the file extends no model. Try: extend ="),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_left_out_is_named(write, old, new, message):
+    write(GOOD)
+    with pytest.raises(ModelError, match=f"child.toml: .*{message}"):
+        load_model(write(WITHOUT.replace(old, new), "child.toml"))
+
+
+def test_a_finding_in_a_base_names_both_files(write):
+    write(GOOD.replace("-k_L*lung", "-k_l*lung"))
+    with pytest.raises(ModelError, match=r"child.toml \(extends small\): \[rates\].lung: unknown name 'k_l'"):
+        load_model(write(WITHOUT, "child.toml"))
+
+
+# ---- values files over one another
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A library of a base, its child, and values files for both."""
+    for module in ("library", "extending", "overlays", "load"):
+        monkeypatch.setattr(f"mscpkpd.modelfile.{module}.library_path", lambda: tmp_path)
+    origin = 'about = "x", source = "A", evidence = "read"'
+    base = f"""
+        format = 1
+        name = "base"
+        title = "Base"
+        [parameters]
+        a = {{ unit = "1", {origin} }}
+        b = {{ unit = "1", {origin} }}
+        c = {{ value = 1, unit = "1", {origin} }}
+        [states]
+        x = {{ unit = "1" }}
+        [rates]
+        x = "-a*b*x"
+    """
+    child = f"""
+        format = 1
+        name = "child"
+        extend = "base"
+        without = ["parameters.b"]
+        [parameters]
+        d = {{ unit = "1", {origin} }}
+        [rates]
+        x = "-a*d*x"
+    """
+    head = 'format = 1\nname = "{name}"\nmodel = "{model}"\nreference = ["{model}_{name}"]\n[parameters]\n'
+    files = {
+        "pkpd/base.toml": base,
+        "pkpd/child.toml": child,
+        "values/base/mouse.toml": (1, 2, None, None),
+        "values/base/drug.toml": (None, None, 30, None),
+        "values/child/mouse.toml": (None, None, 3, 4),
+        "values/child/slow.toml": (0.1, None, None, None),
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(content, str):
+            rows = [f'{key} = {{ value = {value}, unit = "1", source = "{name}", evidence = "read" }}'
+                    for key, value in zip("abcd", content, strict=True) if value is not None]  # fmt: skip
+            content = head.format(name=path.stem, model=path.parent.name) + "\n".join(rows)  # noqa: PLW2901 - the text
+        path.write_text(content)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("library")
+def test_values_of_the_base_are_laid_first():
+    model = load_model("child", "mouse")
+    assert model.values == {"a": 1, "c": 3, "d": 4}  # b was left out by the child, so that its number is not missed
+    assert model.parameter("a").source == "values/base/mouse.toml"
+    assert model.references == ("base_mouse", "child_mouse")
+    assert model.values_name == "mouse"
+    assert load_model("base", "mouse").values == {"a": 1, "b": 2, "c": 1}
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    "values", ["mouse,slow,drug", ("mouse", "slow", "drug"), ["mouse", "slow,drug"], "mouse, slow, drug"]
+)
+def test_several_values_files_are_laid_from_left_to_right(values):
+    model = load_model("child", values)
+    assert model.values == {"a": 0.1, "c": 30, "d": 4}
+    assert model.values_name == "mouse,slow,drug"
+    assert load_model("child", model.values_name) == model
+
+
+@pytest.mark.usefixtures("library")
+def test_the_order_of_values_files_counts():
+    assert load_model("child", ("drug", "mouse")).values["c"] == 3
+    assert load_model("child", ("mouse", "drug")).values["c"] == 30
+
+
+def test_names_and_paths_may_be_mixed(library):
+    mine = library / "a file, mine.toml"
+    mine.write_text('format = 1\n[parameters]\nc = { value = 7, source = "me", evidence = "derived" }\n')
+    model = load_model("child", ("mouse", mine))
+    assert (model.values["c"], model.values["d"], model.values_name) == (7, 4, "mouse,a file, mine")
+    assert load_model(library / "pkpd" / "base.toml", ["mouse", str(mine)]).values == {"a": 1, "b": 2, "c": 7}
+
+
+@pytest.mark.usefixtures("library")
+def test_no_values_files_are_none():
+    with pytest.raises(ModelError, match="a, d have no value; .*Try: values='mouse'"):
+        load_model("child", ())
+
+
+@pytest.mark.usefixtures("library")
+def test_the_advice_names_values_files_that_are_enough():
+    assert values_of("child") == ("drug", "mouse", "slow")
+    declared = declaration("child")
+    assert (declared.without_value, declared.overlays) == (("a", "d"), ("drug", "mouse", "slow"))
+    assert declared.sufficient == ("mouse",)
+    with pytest.raises(ModelError, match=r"\[parameters\]: d has no value; .*Try: values='mouse,slow,drug'$"):
+        load_model("child", "slow,drug")
+
+
+def test_the_advice_names_pairs_where_no_values_file_is_enough(library):
+    (library / "values" / "child" / "mouse.toml").unlink()
+    text = 'format = 1\nmodel = "child"\n[parameters]\nd = { value = 5, source = "A", evidence = "read" }\n'
+    (library / "values" / "child" / "alpha.toml").write_text(text)
+    assert declaration("child").sufficient == ("mouse,alpha", "alpha,slow")  # that of the base first
+    with pytest.raises(ModelError, match="a, d have no value; .*Try: values='mouse,alpha' or values='alpha,slow'$"):
+        load_model("child")
+    assert load_model("child", "mouse,alpha").values["d"] == 5
+
+
+def test_a_values_file_says_what_it_needs_besides(library):
+    values = library / "values"
+    assert overlays_besides("child", "slow") == ("mouse",)
+    assert overlays_besides("base", values / "base" / "drug.toml") == ("mouse",)
+    assert overlays_besides("child", values / "child" / "mouse.toml") == ("mouse",)  # that of the base
+    assert overlays_besides("child", "mouse") == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind", "one", "other"),
+    [
+        ("two_functional_compartments", "mouse,rat", "species", "mouse", "rat"),
+        ("two_functional_mediator", ("mouse", "tsg6", "ido"), "mediator", "tsg6", "ido"),
+        ("agvhd_cxcl10", "human_70kg,live,death", "mechanism", "live", "death"),
+    ],
+)
+def test_two_values_files_of_a_kind_are_refused(name, values, kind, one, other):
+    message = (
+        f"{name}: values '{one}' and '{other}' are both of the kind {kind}.* Try: values='{one}' or values='{other}'"
+    )
+    with pytest.raises(ModelError, match=message):
+        load_model(name, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "advice"),
+    [
+        ("endotoxaemia_human", "mouse", "values='human_70kg'"),
+        ("sepsis_clp_mouse", "rat", "values='mouse'"),
+        ("agvhd_cxcl10", "live", "values='human_70kg,live'"),
+    ],
+)
+def test_advice_never_mixes_species(name, values, advice):
+    with pytest.raises(ModelError, match=f"Try: {advice}$"):
+        load_model(name, values)
+
+
+def test_a_species_that_does_not_complete_a_model_is_not_listed():
+    assert declaration("endotoxaemia_human").overlays == ("human_70kg",)
+    assert {"mouse", "rat", "tsg6", "ido"} < set(declaration("two_functional_mediator").overlays)
+
+
+@pytest.mark.usefixtures("library")
+def test_an_unknown_one_among_several_is_named():
+    with pytest.raises(UnknownName, match="unknown values file of child 'slaw'. Try: 'slow'"):
+        load_model("child", "mouse,slaw")
+    with pytest.raises(UnknownName, match="unknown values file of child ''"):
+        load_model("child", "mouse,")
+
+
+def test_a_number_for_a_parameter_that_no_model_has_is_refused(library):
+    file = library / "values" / "base" / "mouse.toml"
+    file.write_text(file.read_text() + '\ne = { value = 1, source = "x", evidence = "read" }\n')
+    with pytest.raises(ModelError, match=r"mouse.toml: \[parameters\].e: unknown parameter 'e'. Try: one of: a, c, d"):
+        load_model("child", "mouse")
+
+
+# ---- other formats
+
+
+@pytest.mark.parametrize("ending", [".xml", ".sbml", ".XML"])
+def test_values_are_not_laid_over_sbml(tmp_path, ending):
+    (tmp_path / f"model{ending}").write_text("<sbml/>")
+    with pytest.raises(
+        ModelError, match="values and stages go with model files in TOML, not with SBML. Try: save_model"
+    ):
+        load_model(tmp_path / f"model{ending}", values="mouse")
 
 
 # ---- save

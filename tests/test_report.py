@@ -112,7 +112,7 @@ def test_a_fit_leaves_a_complete_folder(human_run: Path) -> None:
 def test_the_page_of_a_fit_says_what_was_learned_and_what_was_not(human_run: Path) -> None:
     text = read(human_run)
     assert "What the data did not inform" in text
-    assert "Prior only (18): " in text
+    assert "Prior only (20): " in text
     assert "Learned less than 0.1" in text
     assert "logitnormal(0.6, 0.5) (wide)" in text
     assert '<span class="word assumed">assumed</span>' in text

@@ -10,22 +10,21 @@ import pytest
 import sympy
 from scipy.integrate import solve_ivp
 
+from designs import DESIGNS
 from mscpkpd.expressions import Hill, to_sympy
 from mscpkpd.model import VIABLE, check
 from mscpkpd.modelfile import (
     library_path,
     load_model,
     load_regimen,
-    models,
     regimens,
     save_model,
-    values_of,
 )
 from mscpkpd.modelfile.library import read_toml
 from mscpkpd.parameters import EVIDENCE
 
 CORE = "two_functional_compartments"
-SHIPPED = [(name, values) for name in models() for values in values_of(name) or (None,)]
+SHIPPED = list(dict.fromkeys((design.model, design.values) for design in DESIGNS))
 SPECIES = ("mouse", "rat", "human_70kg")
 
 loaded = cache(load_model)
@@ -92,7 +91,7 @@ def test_a_shipped_model_is_sound(name, values):
     assert model.name == name
     assert model.title
     assert model.about
-    assert model.values_name == (values or "")
+    assert model.values_name == (values if isinstance(values, str) else ",".join(values or ()))
 
 
 @pytest.mark.parametrize(("name", "values"), SHIPPED)
@@ -166,15 +165,15 @@ def test_the_core_model_has_its_names():
     model = loaded(CORE, "mouse")
     assert " ".join(model.state_names) == (
         "blood lung liver spleen rest depot label_lung label_liver label_spleen label_rest label_lost "
-        "pge2_local pge2_systemic m il10"
+        "pge2_local pge2_systemic pge2_metabolite m il10"
     )
     assert " ".join(model.parameter_names) == (
-        "F_v k_B rho_L s_T t_Li t_Sp k_L phi_L k_T phi_T k_S k_dS eps_bed k_XL k_XR k_Xout f_XLi s_Sp q0 w_B V_loc "
-        "k_Ploc s_P k_P CL_P EC50_P h_P k_on k_off Smax k_out10 I10_0 sigma_qPCR sigma_img sigma_cyt"
+        "F_v k_B rho_L s_T t_Li t_Sp k_L phi_L k_T phi_T k_S k_dS eps_bed sigma_qPCR k_XL k_XR k_Xout f_XLi s_Sp "
+        "sigma_img q0 w_B V_loc k_Ploc s_P k_P CL_P k_M V_M EC50_P h_P k_on k_off Smax k_out10 I10_0 sigma_cyt"
     )
     assert " ".join(model.output_names) == (
         "blood_cells lung_cells liver_cells spleen_cells rest_cells lung_label liver_label spleen_label rest_label "
-        "pge2_lung pge2_plasma m il10"
+        "pge2_lung pge2_plasma pge2_metabolite_plasma m il10"
     )
     assert {row.viable for row in model.routes} == {"F_v"}
     assert {model.amount_unit(route) for route in model.route_names} == {"cells"}

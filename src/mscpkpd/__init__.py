@@ -13,7 +13,9 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd import errors, plots, report
     from mscpkpd.cohort import read_cohort
     from mscpkpd.data import Study, read_study
+    from mscpkpd.designs import Design
     from mscpkpd.dosing import Regimen, bolus, infusion
+    from mscpkpd.exchange.petab_problem import load_petab
     from mscpkpd.exposures import exposure
     from mscpkpd.fitting.api import fit, load_fit, to_pymc
     from mscpkpd.fitting.result import Fit
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 
 # name -> module that defines it; the module is imported when the name is first used
 _PUBLIC = {
+    "Design": "designs",
     "Fit": "fitting.result",
     "Model": "model",
     "Regimen": "dosing",
@@ -37,6 +40,7 @@ _PUBLIC = {
     "infusion": "dosing",
     "load_fit": "fitting.api",
     "load_model": "modelfile",
+    "load_petab": "exchange.petab_problem",
     "load_regimen": "modelfile",
     "load_responder": "responder",
     "models": "modelfile",
@@ -48,6 +52,7 @@ _PUBLIC = {
 _MODULES = ("errors", "plots", "report")
 
 __all__ = [
+    "Design",
     "Fit",
     "Model",
     "Regimen",
@@ -60,6 +65,7 @@ __all__ = [
     "infusion",
     "load_fit",
     "load_model",
+    "load_petab",
     "load_regimen",
     "load_responder",
     "models",

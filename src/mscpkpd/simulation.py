@@ -38,7 +38,7 @@ class _Population:
 
 def simulate(
     model: Model,
-    schedules: Regimen | Mapping[str, Regimen],
+    schedules: Regimen | Mapping[str, Regimen] | None = None,
     *,
     draws: Fit | int | None = None,
     n_draws: int = 100,
@@ -58,8 +58,9 @@ def simulate(
     ----------
     model : Model
         With values for every parameter.
-    schedules : Regimen or mapping of str to Regimen
-        What is given; a mapping compares schedules by name. The same subjects and draws receive every schedule.
+    schedules : Regimen or mapping of str to Regimen, optional
+        What is given; a mapping compares schedules by name. The same subjects and draws receive every schedule. By
+        default the doses that belong to the model itself, such as the events of an SBML file.
     draws : Fit, int or None
         Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
     n_draws : int
@@ -95,7 +96,8 @@ def simulate(
     Raises
     ------
     UsageError
-        If neither `until` nor `times` is given, or a number is out of range.
+        If neither `until` nor `times` is given, a number is out of range, or nothing says what is given to a model that
+        has routes.
     DosingError
         For a dose per kg without a weight, or a route that the model does not have.
     UnknownName
@@ -108,6 +110,7 @@ def simulate(
     A value at the time of a dose is after it (rule E4). Between-subject deviations are normal on the transformed
     scale of their parameter, with one random stream per subject and parameter (G3).
     """
+    schedules = _own_doses(model) if schedules is None else schedules
     named = {schedules.name or "schedule": schedules} if isinstance(schedules, Regimen) else dict(schedules)
     if not named or subjects < 1 or n_draws < 1:
         raise UsageError(f"{len(named)} schedules, {subjects} subjects, {n_draws} draws", expected="at least 1 of each")
@@ -138,6 +141,13 @@ def simulate(
     for name in wanted:
         sims[name].attrs.update(_grounds(model, name, routes, draws))
     return sims
+
+
+def _own_doses(model: Model) -> Regimen:
+    if model.routes and not model.doses:
+        hint = "simulate(model, bolus('1e6 cells', 'iv'), ...), or Regimen() for no dose"
+        raise UsageError(f"no schedule is given, and model '{model.name}' has no doses of its own", hint=hint)
+    return model.doses
 
 
 def _grounds(model: Model, output: str, routes: tuple[str, ...], draws: Fit | int | None) -> dict[str, str]:

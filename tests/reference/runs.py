@@ -21,7 +21,8 @@ class Run:
     by: tuple[str, ...]
 
     def __getitem__(self, name):
-        """A state that was kept, or an output that was asked for."""
+        """A state that was kept, or an output that was asked for; a failed solve has neither."""
+        assert self.path.ok, self.path.failure
         if name in self.system.states:
             return self.path.states[self.system.states.index(name)]
         if name not in self.system.outputs:

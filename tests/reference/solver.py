@@ -17,6 +17,7 @@ from scipy.integrate import solve_ivp
 UNITS = pint.UnitRegistry()
 UNITS.define("cell = [cells]")
 UNITS.define("copies = [copies]")
+UNITS.define("photon = [photons]")
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 
@@ -94,7 +95,7 @@ def events(model, regimen, values, *, weight=None):
     found = []
     zero = np.zeros(len(model.states))
     for dose in regimen.doses:
-        amount = dose.amount * (weight if dose.unit.endswith("/kg") else 1.0)
+        amount = dose.amount * (weight if dose.unit.endswith("/kg") else 1.0) * _dose_factor(model, dose)
         into, lag, length = _entry(model, dose, amount, values)
         start = dose.time * hour + lag
         length = dose.duration * hour if dose.duration else length
@@ -103,6 +104,22 @@ def events(model, regimen, values, *, weight=None):
         else:
             found += [(start, zero, into / length), (start + length, zero, -into / length)]
     return sorted(found, key=lambda event: event[0])
+
+
+def _dose_factor(model, dose):
+    """From the unit of a dose to what the shares of its route, or the state it enters, count in."""
+    rows = {row.name: row for row in model.routes}
+    state, share = rows[dose.route].into[0] if dose.route in rows else (dose.route, "1")
+    wanted = _quantity(model.units[state])
+    # any number that no share cancels: 1 - viable must not be 0
+    names = {name: 0.3701 * _quantity(unit) for name, unit in {**model.units, "viable": "1"}.items()}
+    inner = ast.parse(str(share), mode="eval")
+    if any(isinstance(node, ast.Name) for node in ast.walk(inner)):
+        wanted = wanted / eval(compile(inner, "", "eval"), {"__builtins__": {}}, names)  # noqa: S307 - a unit
+    given = _quantity(dose.unit.removesuffix("/kg"))
+    if wanted.dimensionless:
+        return 1.0
+    return float((given / (1.0 * wanted.units)).to("dimensionless").magnitude)
 
 
 def _entry(model, dose, amount, values):
@@ -144,7 +161,8 @@ def solve(model, regimen, times, values=None, *, by=None, weight=None, rtol=1e-1
     state = np.array(first(0.0, [0.0] * len(model.states), values), complex)
     rate = np.zeros_like(state)
     changes = events(model, regimen, values, weight=weight)
-    size = max([np.max(np.abs(jump)) for _, jump, _ in changes] + [np.max(np.abs(state), initial=0.0), 1e-300])
+    entering = [np.max(np.abs(part)) for _, jump, more in changes for part in (jump, more)]
+    size = max([*entering, np.max(np.abs(state), initial=0.0), 1e-300])
     stops = sorted({0.0, *(change[0] for change in changes), *breaks, times[-1]})
     found = np.full((len(state), len(times)), np.nan, complex)
     for begin, end in zip(stops, [*stops[1:], np.inf], strict=True):
@@ -199,6 +217,29 @@ def _interval(model, state, rate, begin, times, values, rtol, size, typical):
     if not done.success:
         raise RuntimeError(done.message)
     return done.y[:n] + 1j * STEP * done.y[n:] if tangent else done.y.astype(complex)
+
+
+def breaks(model):
+    """Times at which a formula of the model switches: every T of a comparison of `t` with a parameter."""
+    found = set()
+    for text in (str(row.expression) for row in (*model.derived, *model.outputs)):
+        found |= _switch_times(text, model.values)
+    for _, rate in model.rates:
+        found |= _switch_times(str(rate), model.values)
+    return tuple(sorted(found))
+
+
+def _switch_times(text, values):
+    pairs = [
+        (node.left, node.comparators[0])
+        for node in ast.walk(ast.parse(text, mode="eval"))
+        if isinstance(node, ast.Compare)
+    ]
+    names = {a.id: b for pair in pairs for a, b in (pair, pair[::-1]) if isinstance(a, ast.Name)}
+    other = names.get("t")
+    if isinstance(other, ast.Constant):
+        return {float(other.value)}
+    return {values[other.id]} if isinstance(other, ast.Name) else set()
 
 
 def digest(model) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mscpkpd.cli import checking, fitting, library, scoring, showing, simulating
+from mscpkpd.cli import checking, fitting, library, scoring, showing, simulating, validating
 from mscpkpd.cli.console import say, show_json, warn
 from mscpkpd.errors import MscError
 
@@ -35,6 +35,7 @@ app.command("simulate")(simulating.simulate)
 app.command("score")(scoring.score)
 app.command("new")(library.new)
 app.command("report")(showing.report)
+app.command("validate")(validating.validate)
 
 
 @app.callback(invoke_without_command=True)

@@ -180,7 +180,7 @@ def _model(file: Path) -> Found:
     from mscpkpd.modelfile import declaration, load_model
 
     declared = declaration(file)
-    overlays = declared.overlays if declared.without_value else ()
+    overlays = declared.sufficient if declared.without_value else ()
     model, *_ = [load_model(file, values=overlay) for overlay in overlays or (None,)]
     counts = (len(model.states), "state"), (len(model.parameters), "parameter"), (len(model.outputs), "output")
     about = ", ".join(_count(number, word) for number, word in counts)
@@ -189,14 +189,17 @@ def _model(file: Path) -> Found:
 
 
 def _values(file: Path, raw: Mapping[str, Any]) -> Found:
-    from mscpkpd.modelfile import load_model
+    from mscpkpd.modelfile import load_model, overlays_besides
 
     name = raw.get("model")
     if not isinstance(name, str) or not name:
         raise UsageError("no model is named", where=str(file), expected='model = "..."', hint="the model it belongs to")
     beside = file.parent / f"{name}.toml"
-    model = load_model(beside if beside.is_file() else name, values=file)
-    return f"{_count(len(raw['parameters']), 'number')} for {model.name}", model.notices
+    chosen = beside if beside.is_file() else name
+    below = overlays_besides(chosen, file)
+    model, *_ = [load_model(chosen, values=(first, file)) for first in below] or [load_model(chosen, values=file)]
+    shared = (f"other numbers come from values files, each checked: {', '.join(below)}",) if below else ()
+    return f"{_count(len(raw['parameters']), 'number')} for {model.name}", (*shared, *model.notices)
 
 
 def _regimen(file: Path) -> Found:

@@ -69,7 +69,7 @@ def fit(
         )  # fmt: skip
     from mscpkpd.report import write_fit_run
 
-    used = (data, doses, model, values)
+    used = (data, doses, model, *(values or "").split(","))
     found = replace(found, settings={**record.content(*used), **found.settings})
     text = "\n".join(_lines(found))
     write_fit_run(found, out, f"{record.command}\n\n{text}\n{found}")

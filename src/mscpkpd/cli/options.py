@@ -11,7 +11,8 @@ __all__ = ["DataUnit", "Decimal", "Doses", "Json", "Layout", "Seed", "Sheet", "T
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
-Values = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Values file of the model, such as mouse.")]
+VALUES = "Values file of the model, such as mouse; several, separated by commas, are laid over it from left to right."
+Values = Annotated[str | None, typer.Option(metavar="NAME|FILE", help=VALUES)]
 
 TABLE = "How the table is written"
 Layout = Annotated[str, typer.Option(help="tidy, or wide: one column for each output.", rich_help_panel=TABLE)]

@@ -30,7 +30,7 @@ MARK = "provenance.json"
 OTHER_TABLES = (".xlsx", ".xls", ".tsv", ".txt", ".parquet", ".json", ".nc")
 AFTER_LAST_DOSE = 28 * 24.0  # hours simulated where nothing else is asked
 MOST_NUMBERS = 300_000_000  # 2.4 GB
-GIVEN, WHO, WHEN = "What is given: one of --dose, --regimen, --schedules", "To whom", "When"
+GIVEN, WHO, WHEN = "What is given: one of --dose, --regimen, --schedules, --untreated", "To whom", "When"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Given:
     doses: int | None
     regimen: str | None
     schedules: Path | None
+    untreated: bool
 
 
 def simulate(
@@ -66,6 +67,9 @@ def simulate(
     schedules: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Schedules to compare.", rich_help_panel=GIVEN)
     ] = None,
+    untreated: Annotated[
+        bool, typer.Option("--untreated", help="No dose: the model runs by itself.", rich_help_panel=GIVEN)
+    ] = False,
     weight: Annotated[str | None, typer.Option(help='Body weight: "70 kg".', rich_help_panel=WHO)] = None,
     fit: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Draw parameters from this fit.", rich_help_panel=WHO)
@@ -90,7 +94,7 @@ def simulate(
     record = Record(ctx.obj, seed)
     as_table = _is_table(out)
     check_place(out, "" if as_table else MARK)
-    asked = Given(dose, route, over, every, doses, regimen, schedules)
+    asked = Given(dose, route, over, every, doses, regimen, schedules, untreated)
     _check_given(asked)
     grid = _times(times, step, until)
     wanted, changes = read_names(outputs, "--outputs"), read_settings(settings, "--set")
@@ -113,7 +117,7 @@ def simulate(
     else:
         from mscpkpd.report import write_simulation_run
 
-        content = record.content(model, values, schedules, regimen, fit and fit / MARK)
+        content = record.content(model, *(values or "").split(","), schedules, regimen, fit and fit / MARK)
         write_simulation_run(sims, exposures, out, {**content, "set": changes})
     failed, solves = int(sims.attrs["failures"]), int(sims["failed"].size)
     verdict = f"NOT COMPLETE: {failed} of {solves} solves failed; their rows are blank" if failed else ""
@@ -136,11 +140,13 @@ def _is_table(out: Path) -> bool:
 
 def _check_given(given: Given) -> None:
     ways = {"--dose": given.dose, "--regimen": given.regimen, "--schedules": given.schedules}
-    chosen = [name for name, value in ways.items() if value is not None]
+    chosen = [name for name, value in ways.items() if value is not None] + ["--untreated"] * given.untreated
     if len(chosen) != 1:
         problem = f"{' and '.join(chosen)} together" if chosen else "nothing is given"
         raise UsageError(
-            problem, expected="one of --dose, --regimen, --schedules", hint='--dose "2e6 cells/kg" --route iv'
+            problem,
+            expected="one of --dose, --regimen, --schedules, --untreated",
+            hint='--dose "2e6 cells/kg" --route iv',
         )
     details = {"--route": given.route, "--over": given.over, "--every": given.every, "--doses": given.doses}
     extra = [name for name, value in details.items() if value is not None]
@@ -160,9 +166,11 @@ def _times(times: str | None, step: str | None, until: str | None) -> list[float
 
 
 def _schedules(given: Given) -> dict[str, Regimen]:
-    from mscpkpd.dosing import infusion, read_schedules
+    from mscpkpd.dosing import Regimen, infusion, read_schedules
     from mscpkpd.modelfile import load_regimen
 
+    if given.untreated:
+        return {"untreated": Regimen()}
     if given.schedules is not None:
         return read_schedules(given.schedules, load_regimen)
     if given.regimen is not None:

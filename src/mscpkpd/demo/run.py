@@ -52,8 +52,6 @@ class Settings:
     ----------
     draws, tune, chains : int
         Of each sampled fit.
-    target_accept : float
-        Of each sampled fit [1].
     subjects, posterior_draws : int
         Of the simulation.
     prior_draws : int
@@ -66,8 +64,6 @@ class Settings:
 
     draws: int = 600
     tune: int = 300
-    # small steps for narrow tails: k_L and k_XL can exchange roles, and at 0.5 h a slow k_B goes with a larger rho_L
-    target_accept: float = 0.95
     chains: int = 4
     subjects: int = 20
     posterior_draws: int = 15
@@ -210,7 +206,7 @@ def _sampled(run: _Run, model: Model, study: Study, part: str, stage: str, shown
     start = fit(model, study, "least_squares")
     found = fit(
         model, study, "nuts", start=start, seed=run.seed, draws=how.draws, tune=how.tune, chains=how.chains,
-        target_accept=how.target_accept, progress=lambda done, wanted: run.tell(stage, done, wanted),
+        progress=lambda done, wanted: run.tell(stage, done, wanted),
     )  # fmt: skip
     return _kept(run, found, part, shown)
 

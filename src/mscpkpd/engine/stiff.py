@@ -28,6 +28,9 @@ ABSOLUTE_SHARE = 1e-4
 # step length, which is about the root of the tolerance: 1e-4 at one unit of time. One more state, too small to count
 # and too fast to follow, makes that first step about 1e-9 long. Measured: errors of slow models fall from 1e-4 to 1e-8.
 KICK_START, KICK_RATE = 1e-18, 1e11
+# Blood flow through an organ turns over 1e4 times an hour and more: the first steps after a dose are shorter than the
+# 1e-13 at which diffsol gives up of itself.
+SHORTEST_STEP = 1e-30
 
 
 @dataclass(frozen=True)
@@ -180,11 +183,13 @@ def _ode(
 @lru_cache(maxsize=256)
 def _compile(code: str) -> pydiffsol.Ode:
     try:
-        return pydiffsol.Ode(code, matrix_type=pydiffsol.nalgebra_dense)
+        ode = pydiffsol.Ode(code, matrix_type=pydiffsol.nalgebra_dense)
     except BaseException as error:  # the compiler panics in ways that are no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise ModelError(f"the solver cannot compile these equations: {error}") from error
+    ode.options.min_timestep = SHORTEST_STEP
+    return ode
 
 
 def _code(

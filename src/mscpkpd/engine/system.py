@@ -37,10 +37,12 @@ class Switch:
 class RouteForm:
     """What one unit of a dose becomes: amounts per state, and lag, duration, rate where the model has them.
 
-    `whole` is the bioavailability F of E13: what all states of the model together receive of viable cells.
+    `whole` is the bioavailability F of E13: what all states of the model together receive of viable cells; `unit` is
+    that of the amount that the shares are shares of.
     """
 
     name: str
+    unit: str
     states: tuple[str, ...]
     into: tuple[sympy.Expr, ...]
     whole: sympy.Expr
@@ -202,9 +204,9 @@ def build_system(model: Model, outputs: tuple[str, ...], routes: tuple[str, ...]
     rates = {name: text.of(expression) for name, expression in model.rates}
     starts = {s.name: text.of(s.start) if s.start else sympy.Integer(0) for s in model.states}
     forms = {name: _route_form(model, name, text) for name in routes}
-    empty = {_symbol(name): 0 for name in _always_empty(rates, starts, forms)}
-    rates = {name: rate.subs(empty) for name, rate in rates.items()}
-    observed = [expression.subs(empty) for expression in observed]
+    empty = {_symbol(name): sympy.Integer(0) for name in _always_empty(rates, starts, forms)}
+    rates = {name: rate.xreplace(empty) for name, rate in rates.items()}
+    observed = [expression.xreplace(empty) for expression in observed]
     states = _needed_states(observed, rates, model.state_names)
     switches: dict[sympy.Expr, Switch] = {}
     rhs = tuple(_switched(rates[name], switches, states) for name in states)
@@ -239,7 +241,7 @@ class _Substitution:
 
     def of(self, expression: Expression) -> sympy.Expr:
         units = {**self.units, "viable": "1"}
-        return to_sympy(expression, units).subs(self.derived)
+        return to_sympy(expression, units).xreplace(self.derived)
 
     def of_name(self, name: str) -> sympy.Expr:
         if name in self.model.output_names:
@@ -254,14 +256,15 @@ def _route_form(model: Model, name: str, text: _Substitution) -> RouteForm:
     if name not in {route.name for route in model.routes}:
         target = model.state(name).name  # E12: a dose straight into a state has F = 1 and no lag
         shares = tuple(one if s == target else zero for s in model.state_names)
-        return RouteForm(name, model.state_names, shares, one, one, zero, None, None)
+        return RouteForm(name, model.state(target).unit, model.state_names, shares, one, one, zero, None, None)
     route = model.route(name)
     into = dict(route.into)
     shares = tuple(text.of(into[s]) if s in into else zero for s in model.state_names)
     whole = sympy.Add(*shares).subs(VIABLE, 1)
     viable = _symbol(route.viable) if route.viable else one
     lag, duration, rate = (text.of(e) if e is not None else None for e in (route.lag, route.duration, route.rate))
-    return RouteForm(name, model.state_names, shares, whole, viable, zero if lag is None else lag, duration, rate)
+    lag = zero if lag is None else lag
+    return RouteForm(name, model.amount_unit(name), model.state_names, shares, whole, viable, lag, duration, rate)
 
 
 def _always_empty(
@@ -271,8 +274,8 @@ def _always_empty(
     dosed = {s for form in forms.values() for s, share in zip(form.states, form.into, strict=True) if share != 0}
     empty = {name for name in rates if starts[name] == 0 and name not in dosed}
     while True:
-        zeros = {_symbol(name): 0 for name in empty}
-        filled = {name for name in empty if rates[name].subs(zeros) != 0}
+        zeros = {_symbol(name): sympy.Integer(0) for name in empty}
+        filled = {name for name in empty if rates[name].xreplace(zeros) != 0}
         if not filled:
             return empty
         empty -= filled

@@ -7,12 +7,14 @@ its own derivatives with respect to the free parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from mscpkpd.dosing import Dose, Regimen
 from mscpkpd.engine.system import System
 from mscpkpd.errors import DosingError
+from mscpkpd.units import scale_factor
 
 __all__ = ["Change", "timeline"]
 
@@ -82,6 +84,8 @@ def timeline(
     ------
     DosingError
         If a lag or a duration is negative (E15), or a rate not above 0.
+    UnitError
+        If the unit of a dose does not fit its route.
     """
     changes: list[Change] = []
     for dose in regimen.doses:
@@ -96,11 +100,13 @@ def _dose_changes(
     form = system.routes[dose.route]
     n = len(system.states)
     viable, d_viable = _viable(system, dose, values, free)
-    amount = dose.cells(weight)
+    amount = dose.cells(weight) * _converted(dose.absolute_unit, form.unit, dose.route)
     function = system.route_functions[dose.route]
     numbers = function.value(*values, viable)
-    jacobian = function.jacobian(*values, viable)
-    derivative = jacobian[:, free] + np.outer(jacobian[:, -1], d_viable)
+    derivative = np.zeros((len(numbers), 0))
+    if len(free):  # forming derivatives costs seconds in a large model
+        jacobian = function.jacobian(*values, viable)
+        derivative = jacobian[:, free] + np.outer(jacobian[:, -1], d_viable)
     into, d_into = amount * numbers[:n], amount * derivative[:n]
     lag, d_lag = numbers[n], derivative[n]
     if lag < 0:
@@ -125,6 +131,12 @@ def _dose_changes(
         Change(start, d_lag, none, d_none, speed, d_speed),
         Change(start + length, d_lag + d_length, none, d_none, -speed, -d_speed),
     ]
+
+
+@lru_cache(maxsize=256)
+def _converted(unit: str, wanted: str, route: str) -> float:
+    """Factor from the unit of a dose to that of its route; a model without units takes numbers as they are."""
+    return 1.0 if wanted == "1" else scale_factor(unit, wanted, where=f"dose by '{route}'")
 
 
 def _viable(system: System, dose: Dose, values: np.ndarray, free: np.ndarray) -> tuple[float, np.ndarray]:

@@ -115,7 +115,8 @@ def _same(nodes: Sequence[ast.expr], units: Mapping[str, str], what: str) -> Uni
         first_text, first = found[0]
         if not same_size(unit, first):
             problem = f"{what}: '{first_text}' is {unit_text(first)} and '{text}' is {unit_text(unit)}"
-            hint = f'to({text}, "{unit_text(first)}")' if unit.dimensionality == first.dimensionality else ""
+            alike = unit.dimensionality == first.dimensionality
+            hint = f'to({text}, "{unit_text(first)}")' if alike else "check the units of the names in both"
             raise UnitError(problem, expected="the same unit", hint=hint)
     return found[0][1] if found else None
 
@@ -162,7 +163,8 @@ def _converted(x: ast.expr, target: Unit, units: Mapping[str, str]) -> Unit:
     unit = node_unit(x, units)
     if unit is not None and unit.dimensionality != target.dimensionality:
         problem = f"to: '{ast.unparse(x)}' is {unit_text(unit)}"
-        raise UnitError(problem, expected=f"a unit like {unit_text(target)}")
+        hint = "to() changes the size of a unit, never what it measures"
+        raise UnitError(problem, expected=f"a unit like {unit_text(target)}", hint=hint)
     return target
 
 

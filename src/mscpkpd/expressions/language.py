@@ -50,6 +50,7 @@ FUNCTIONS = {
 OPERATORS: dict[type[ast.AST], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 COMPARISONS: dict[type[ast.AST], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 LANGUAGE = f"numbers, names, + - * / **, and {', '.join(FUNCTIONS)}"
+FORMS = {"hill": "hill(x, ec50, h)", "where": "where(t < Tmax, a, b)", "to": 'to(x, "ng/mL")'}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 ODD_CHARACTER = re.compile(r"[^\w .+\-*/()<>=!,\"'%]", re.ASCII)
 
@@ -183,7 +184,8 @@ def _checked(formula: str) -> frozenset[str]:
     _check(top, formula, names)
     value = constant(top)
     if value is not None and not math.isfinite(value):
-        raise ExpressionError(f"'{shortened(formula)}' is not a finite number")
+        problem = f"'{shortened(formula)}' is not a finite number"
+        raise ExpressionError(problem, hint="check for a division by 0 and for too large a number")
     return frozenset(names)
 
 
@@ -229,12 +231,18 @@ def _check_constant(node: ast.BinOp | ast.Call, formula: str) -> None:
     """A constant part is a finite number, a constant exponent a moderate one: 10**10**10 would take for ever."""
     value = constant(node)
     if value is not None and not math.isfinite(value):
-        raise ExpressionError(f"'{ast.unparse(node)}' in '{shortened(formula)}' is not a finite number")
+        problem = f"'{ast.unparse(node)}' in '{shortened(formula)}' is not a finite number"
+        raise ExpressionError(problem, hint="check for a division by 0 and for too large a number")
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and constant(node.right) == 0:
+        problem = f"'{ast.unparse(node)}' in '{shortened(formula)}' divides by 0"
+        raise ExpressionError(problem, hint="a parameter in place of 0")
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         exponent = constant(node.right)
         if exponent is not None and abs(exponent) > LARGEST_EXPONENT:
             problem = f"exponent {exponent:g} in '{shortened(formula)}'"
-            raise ExpressionError(problem, expected=f"at most {LARGEST_EXPONENT:g}")
+            raise ExpressionError(
+                problem, expected=f"at most {LARGEST_EXPONENT:g}", hint="exp(k*log(x)) if it is meant"
+            )
 
 
 def _check_call(name: str, args: list[ast.expr], formula: str, names: set[str]) -> None:
@@ -245,7 +253,9 @@ def _check_call(name: str, args: list[ast.expr], formula: str, names: set[str]) 
     fewest, most = FUNCTIONS[name]
     if not fewest <= len(args) <= most:
         counts = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        raise ExpressionError(f"{name} with {len(args)} arguments {place}", expected=f"{counts} arguments")
+        raise ExpressionError(
+            f"{name} with {len(args)} arguments {place}", expected=f"{counts} arguments", hint=FORMS.get(name, "")
+        )
     if name == "to":
         if not (isinstance(args[1], ast.Constant) and isinstance(args[1].value, str)):
             problem = f"second argument of to {place}"
@@ -271,7 +281,8 @@ def _refused(node: ast.AST, formula: str) -> ExpressionError:
     if isinstance(node, ast.Compare):
         hint = "comparisons only as the first argument of where(a < b, x, y)"
         return ExpressionError(f"comparison {part}", hint=hint)
-    return ExpressionError(f"{part} is not in the language of formulas", expected=LANGUAGE)
+    hint = "a parameter or a [derived] row for what it should be"
+    return ExpressionError(f"{part} is not in the language of formulas", expected=LANGUAGE, hint=hint)
 
 
 # ---- constants ---------------------------------------------------------------------------------------------------

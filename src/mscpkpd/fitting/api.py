@@ -14,7 +14,7 @@ import pandas as pd
 from mscpkpd.data import Study
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
-from mscpkpd.fitting.nuts import Progress, sample_chains
+from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
 from mscpkpd.fitting.result import Fit, Posterior, load_fit, versions
 from mscpkpd.model import Model
 from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows
@@ -41,7 +41,7 @@ class Sampling:
     tune: int = 1000
     chains: int = 4
     cores: int | None = None
-    target_accept: float = 0.8
+    target_accept: float = TARGET_ACCEPT
 
 
 def fit(
@@ -57,7 +57,7 @@ def fit(
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
-    target_accept: float = 0.8,
+    target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
 ) -> Fit:
     """Fit a model to a study.

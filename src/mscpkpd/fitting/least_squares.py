@@ -125,7 +125,7 @@ def estimate(problem: Problem, names: Collection[str]) -> Estimate:
 
     Notes
     -----
-    Levenberg-Marquardt through lmfit with the engine's exact Jacobian; bounds are the 1e-6 and 1 - 1e-6 quantiles of
+    Levenberg-Marquardt through lmfit with the engine's exact Jacobian; bounds are the 1e-6 and 1 - 1e-7 quantiles of
     the priors.
     """
     work = Residuals(problem, tuple(name for name in problem.names if name in names))

@@ -11,7 +11,9 @@ from mscpkpd.problem import Problem
 __all__ = ["Residuals"]
 
 TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
-BOX = 1e-6  # bounds of a search: prior quantiles
+# Quantiles of the priors that bound a search. They are not symmetric: a start at every prior median would be the zero
+# of the variables of the bounded search, which takes its first step in proportion to their size and would end there.
+BOX = (1e-6, 1.0 - 1e-7)
 REFUSED = 1e6  # residual of every row where the model cannot be solved
 # Noise kinds whose scale is a plain factor of the residuals, and which argument it is.
 SCALES = {"additive": 0, "proportional": 0, "lognormal": 0, "power": 0, "student": 1}
@@ -49,7 +51,7 @@ class Residuals:
         self.priors = [problem.free[i].prior for i in self.index]
         starts = [problem.free[i].start for i in self.index]
         self.start = np.array([float(p.to_free(s)) for p, s in zip(self.priors, starts, strict=True)])
-        self.box = [tuple(sorted(float(p.to_free(p.quantile(q))) for q in (BOX, 1 - BOX))) for p in self.priors]
+        self.box = [tuple(sorted(float(p.to_free(p.quantile(q))) for q in BOX)) for p in self.priors]
         self.theta = problem.start
         self.values: dict[str, float] = problem.values(problem.start)
         self.weights: np.ndarray | None = None

@@ -136,7 +136,9 @@ def _variability_uses(row: Variability, model: Model) -> Iterator[MscError]:
     if row.level not in LEVELS:
         yield UnknownName.among("level", row.level, LEVELS, where=where)
     if not (math.isfinite(row.sd) and row.sd >= 0):
-        yield ModelError(f"SD between {row.level}s is {row.sd:g}", where=where, expected="0 or more")
+        yield ModelError(
+            f"SD between {row.level}s is {row.sd:g}", where=where, expected="0 or more", hint="0 for no spread"
+        )
 
 
 class _Reach:
@@ -154,7 +156,8 @@ class _Reach:
         for name in sorted(expression.names - self.constants - set(extra)):
             if name in self.moving or name == TIME:
                 expected = "parameters, and what follows from them alone"
-                yield ModelError(f"'{name}' changes in time", where=where, expected=expected)
+                hint = "a parameter here; what changes in time belongs into [rates]"
+                yield ModelError(f"'{name}' changes in time", where=where, expected=expected, hint=hint)
             else:
                 yield UnknownName.among("name", name, sorted(self.constants.union(extra)), where=where)
 
@@ -164,6 +167,10 @@ def _origins(model: Model) -> Iterator[MscError]:
         where = f"[parameters].{row.name}"
         missing = [key for key in ("about", "source") if not getattr(row, key)]
         if missing:
-            yield ModelError(f"no {' and no '.join(missing)}", where=where, expected="both in a shipped model")
+            hint = ", ".join(f'{key} = "..."' for key in missing)
+            yield ModelError(
+                f"no {' and no '.join(missing)}", where=where, expected="both in a shipped model", hint=hint
+            )
         if row.evidence == "assumed" and (row.low is None or row.high is None):
-            yield ModelError("assumed and without a range", where=where, expected="low and high")
+            hint = "low = ..., high = ... as far as the number could be wrong"
+            yield ModelError("assumed and without a range", where=where, expected="low and high", hint=hint)

@@ -63,7 +63,7 @@ def outputs_text(outputs: Sequence[Output]) -> Iterator[str]:
 def parameters_text(parameters: Sequence[Parameter]) -> Iterator[str]:
     """The table of parameters."""
     yield "\nParameters"
-    rows = [(row.name, _quantity(row), str(row.prior), row.evidence, row.about, row.source) for row in parameters]
+    rows = [(row.name, _quantity(row), str(row.prior), row.evidence, row.about, _source(row)) for row in parameters]
     yield from _aligned([("name", "value", "prior", "evidence", "meaning", "source"), *rows])
 
 
@@ -78,6 +78,10 @@ def spread_text(variability: Sequence[Variability]) -> Iterator[str]:
 def _quantity(row: Parameter) -> str:
     off = " (off)" if row.is_off else ""
     return f"{number_text(row.value)}{'' if row.unit == '1' else ' ' + row.unit}{off}"
+
+
+def _source(row: Parameter) -> str:
+    return f"{row.source}; {row.note}" if row.note else row.source
 
 
 def _range(row: Parameter) -> str:

@@ -119,7 +119,10 @@ def _same_amount(
     expected, here = _amount(first, units, where), _amount(share, units, where)
     if expected.dimensionality != here.dimensionality:
         problem = f"the dose into {share[0]} is in {unit_text(here)}"
-        raise UnitError(problem, where=where, expected=f"{unit_text(expected)}, as into {first[0]}")
+        hint = (
+            f"a share with a unit, such as a parameter in {unit_text(divided(parse_unit(units[share[0]]), expected))}"
+        )
+        raise UnitError(problem, where=where, expected=f"{unit_text(expected)}, as into {first[0]}", hint=hint)
     return unit_factor(here, expected)
 
 

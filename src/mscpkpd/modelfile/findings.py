@@ -10,9 +10,21 @@ from typing import Any, TypeVar
 from mscpkpd.errors import InputError, ModelError, MscError, UnknownName
 from mscpkpd.expressions import shortened
 
-__all__ = ["FORMAT", "Findings"]
+__all__ = ["FORMAT", "ROWS", "Findings"]
 
 FORMAT = 1
+# what a row of each table may look like
+ROWS = {
+    "parameters": '{ value = 0.03, unit = "1/h", source = "...", evidence = "read" }',
+    "states": '{ unit = "cells", about = "..." }',
+    "chains": '{ stages = 4, unit = "cells", rate = "stages*k_L", in = "k_B*blood" }',
+    "routes": '{ into = { blood = "1" } }',
+    "derived": '{ is = "log(2)/k_L", unit = "h" }',
+    "rates": '"-k_L*lung"',
+    "outputs": '{ is = "lung", unit = "cells", noise = "lognormal(s)" }',
+    "variability": "{ subject = 0.3 }",
+}
+EXAMPLES = {"unit": 'unit = "cells", or unit = "1" for none', "is": 'is = "lung + liver"'}
 Made = TypeVar("Made")
 
 
@@ -52,27 +64,34 @@ class Findings:
         """Note every key that is not known."""
         for key in row:
             if key not in known:
-                self.found.append(UnknownName.among("key", key, tuple(known), where=where))
+                kind = "table" if isinstance(row[key], dict) and not where else "key"
+                self.found.append(UnknownName.among(kind, key, tuple(known), where=where))
 
     def need(self, row: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
         """Note every key that is missing."""
         for key in keys:
             if key not in row:
-                self.add(f"no {key}", where, expected=f'{key} = "..."')
+                self.add(f"no {key}", where, expected=f'{key} = "..."', hint=EXAMPLES.get(key, ""))
 
     def format(self, raw: Mapping[str, Any]) -> None:
         """Note a missing or unknown version of the file format."""
         given = raw.get("format")
         if given != FORMAT or isinstance(given, bool):
             problem = "format is missing" if given is None else f"format is {given!r}"
-            self.add(problem, expected=f"format = {FORMAT}", hint="put it into the first line of the file")
+            hint = "put it into the first line of the file" if given is None else "a newer mscpkpd for a newer format"
+            self.add(problem, expected=f"format = {FORMAT}", hint=hint)
 
     def text(self, row: Mapping[str, Any], key: str, where: str = "", default: str = "") -> str:
         """Return a text."""
         value = row.get(key, default)
         if isinstance(value, str):
             return value
-        self.add(f"{key} is {value!r}", where, expected="a text in quotes")
+        self.add(
+            f"{key} is {shortened(repr(value))}",
+            where,
+            expected="a text in quotes",
+            hint=f'{key} = "{shortened(str(value))}"',
+        )
         return default
 
     def number(self, row: Mapping[str, Any], key: str, where: str) -> float | None:
@@ -86,7 +105,8 @@ class Findings:
             number = math.nan
         if math.isfinite(number):
             return number
-        self.add(f"{key} is {shortened(repr(value))}", where, expected="a finite number")
+        hint = f"{key} = 0.03, without quotes and unit"
+        self.add(f"{key} is {shortened(repr(value))}", where, expected="a finite number", hint=hint)
         return None
 
     def texts(self, row: Mapping[str, Any], key: str, where: str = "") -> tuple[str, ...]:
@@ -101,12 +121,12 @@ class Findings:
         """Yield name, row and place of each row of a table that has the right shape."""
         rows = raw.get(table, {})
         if not isinstance(rows, dict):
-            self.add(f"{table} is {rows!r}", expected=f"a table [{table}]")
+            self.add(f"{table} is {rows!r}", expected=f"a table [{table}]", hint=f"[{table}], and its rows below")
             return
-        form = 'a row such as { unit = "1/h" }' if shape is dict else 'a formula in quotes, such as "-k_L*lung"'
+        form = "a row in braces" if shape is dict else "a formula in quotes"
         for name, row in rows.items():
             where = f"[{table}].{name}"
             if isinstance(row, shape):
                 yield name, row, where
             else:
-                self.add(f"the row is {row!r}", where, expected=form)
+                self.add(f"the row is {shortened(repr(row))}", where, expected=form, hint=f"{name} = {ROWS[table]}")

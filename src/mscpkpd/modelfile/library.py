@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mscpkpd.errors import ModelError, UnknownName
+from mscpkpd.expressions import shortened
 
-__all__ = ["Table", "library_path", "locate", "models", "read_toml", "regimens", "values_of"]
+__all__ = ["Table", "is_file", "library_path", "locate", "models", "read_toml", "regimens", "stems", "values_of"]
 
 Table = dict[str, Any]
 
@@ -49,12 +51,12 @@ def models() -> tuple[str, ...]:
     -----
     The library is a convention of this package: one text file for each model, in the folder ``models/pkpd``.
     """
-    return _stems(library_path() / "pkpd")
+    return stems(library_path() / "pkpd")
 
 
 def regimens() -> tuple[str, ...]:
     """Return the names of the shipped regimens, for `load_regimen`."""
-    return _stems(library_path() / "regimens")
+    return stems(library_path() / "regimens")
 
 
 def values_of(name: str) -> tuple[str, ...]:
@@ -78,10 +80,11 @@ def values_of(name: str) -> tuple[str, ...]:
             break
         chain.append(parent)
         file = library_path() / "pkpd" / f"{parent}.toml"
-    return tuple(sorted({stem for model in chain for stem in _stems(library_path() / "values" / model)}))
+    return tuple(sorted({stem for model in chain for stem in stems(library_path() / "values" / model)}))
 
 
-def _stems(folder: Path) -> tuple[str, ...]:
+def stems(folder: Path) -> tuple[str, ...]:
+    """Return the names of the TOML files of a folder, sorted."""
     return tuple(sorted(file.stem for file in folder.glob("*.toml")))
 
 
@@ -109,10 +112,10 @@ def locate(kind: str, name: str | os.PathLike[str], folders: Iterable[Path], kno
     text = os.fspath(name)
     if isinstance(name, str) and text and not {"/", "\\"} & set(text):
         for folder in folders:
-            if _is_file(folder / f"{text}.toml"):
+            if is_file(folder / f"{text}.toml"):
                 return folder / f"{text}.toml"
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is no such user
-    if _is_file(path):
+    if is_file(path):
         return path
     if path.suffix or len(path.parts) > 1:
         expected = f"the path of a {kind} file, or one of: {', '.join(known)}"
@@ -121,8 +124,18 @@ def locate(kind: str, name: str | os.PathLike[str], folders: Iterable[Path], kno
     raise UnknownName.among(kind, text, tuple(known))
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether there is a file; a name that is too long is none."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for a name that is too long
+
+
+def _line_of(problem: str, path: Path) -> str:
+    """Return the line that a message of the TOML reader is about."""
+    number = re.search(r"line (\d+)", problem)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if number is None or int(number[1]) > len(lines):
+        return ""
+    return f": {shortened(lines[int(number[1]) - 1].strip())}"
 
 
 def read_toml(path: Path) -> Table:
@@ -140,8 +153,10 @@ def read_toml(path: Path) -> Table:
             raise ModelError(f"the file has {size:,} bytes", where=str(path), expected=expected, hint="check the path")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        hint = "every key once, texts in quotes, one row a line"
-        raise ModelError(f"not valid TOML: {error}", where=str(path), hint=hint) from None
+        problem = f"not valid TOML: {error}{_line_of(str(error), path)}"
+        twice = "overwrite" in problem or "twice" in problem
+        hint = "another name, or one of the two" if twice else "texts in quotes, each row in braces on one line"
+        raise ModelError(problem, where=str(path), hint=hint) from None
     except UnicodeDecodeError as error:
         raise ModelError(f"byte {error.start} is not UTF-8 text", where=str(path), expected="a TOML file") from None
     except (RecursionError, ValueError) as error:

@@ -1,36 +1,42 @@
-"""Read a model file, with what it extends and with a values file laid over it."""
+"""Read a model file, with what it extends and with values files laid over it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mscpkpd.errors import ModelError, UnknownName
+from mscpkpd.errors import ModelError
 from mscpkpd.model import Model, check
 from mscpkpd.modelfile import rows
-from mscpkpd.modelfile.findings import Findings
-from mscpkpd.modelfile.library import Table, library_path, locate, models, read_toml, values_of
+from mscpkpd.modelfile.chains import check_chains, expand, resize
+from mscpkpd.modelfile.extending import TABLES, Layers, layered
+from mscpkpd.modelfile.findings import ROWS, Findings
+from mscpkpd.modelfile.library import Table, library_path, locate, models
+from mscpkpd.modelfile.overlays import Values, kinds_of, lay_values, overlays_of, sufficient_overlays, usable_overlays
 
-__all__ = ["Declaration", "declaration", "load_model"]
+__all__ = ["Declaration", "declaration", "load_model", "overlays_besides"]
 
-TABLES = ("parameters", "states", "routes", "derived", "rates", "outputs", "variability")
-MODEL_KEYS = ("format", "name", "title", "about", "time", "extend", "values", "reference", "conserved", *TABLES)
-VALUES_KEYS = ("format", "name", "model", "title", "about", "reference", "parameters")
-# what belongs to a number, and is dropped with it where a values file gives another
-NUMBER_KEYS = ("value", "source", "evidence", "low", "high", "note")
-PRIOR_KEYS = ("prior", "prior_source", "prior_without")
+SCALARS = ("format", "name", "title", "about", "time", "extend", "without", "values", "reference", "conserved")
+MODEL_KEYS = (*SCALARS, *TABLES)
+SBML_ENDINGS = (".xml", ".sbml")
 
 
-def load_model(name_or_path: str | os.PathLike[str], values: str | os.PathLike[str] | None = None) -> Model:
+def load_model(
+    name_or_path: str | os.PathLike[str], values: Values | None = None, *, stages: Mapping[str, int] | None = None
+) -> Model:
     """Read a model and check it.
 
     Parameters
     ----------
     name_or_path : str or path
-        A name of the shipped library (`models`) or the path of a model file.
-    values : str or path, optional
-        A values file: a name that is shipped for the model (`values_of`) or a path.
+        A name of the shipped library (`models`), or the path of a model file; one that ends with .xml or .sbml is SBML.
+    values : str, path or sequence of them, optional
+        Values files: names that are shipped for the model (`values_of`) or paths. Several, as a sequence or as one
+        text with commas, are laid over the model from left to right.
+    stages : mapping of str to int, optional
+        Another number of stages for chains of the model.
 
     Returns
     -------
@@ -47,8 +53,8 @@ def load_model(name_or_path: str | os.PathLike[str], values: str | os.PathLike[s
     Notes
     -----
     The format is a convention of this package: every number stands with its unit, prior, source and evidence, and
-    each rate, route and output is checked for its unit. A model that extends another, or takes values from a file,
-    is checked as a whole.
+    each rate, route and output is checked for its unit. A model that extends another, has chains of states or takes
+    values from a file is checked as a whole.
 
     Examples
     --------
@@ -56,13 +62,37 @@ def load_model(name_or_path: str | os.PathLike[str], values: str | os.PathLike[s
     60.0
     """
     path = locate("model", name_or_path, [library_path() / "pkpd"], models())
-    raw, chain = _extended(path, ())
-    if values is not None:
-        raw["values"] = _overlay(raw, values, chain)
-    findings = Findings(str(path))
-    model = replace(_model(raw, chain, findings), source_path=str(path))
+    if path.suffix.casefold() in SBML_ENDINGS:
+        return _from_sbml(path, values, stages)
+    layers = layered(path)
+    given = "" if values is None else lay_values(layers, values)
+    place = _place(path, layers)
+    findings = Findings(place)
+    resize(layers.raw, stages or {}, findings)
+    chains = expand(layers.raw, findings)
+    model = replace(_model(layers, given, findings), source_path=place)
     findings.stop()
-    return replace(model, notices=check(model, shipped=library_path() in path.resolve().parents))
+    check_chains(chains, model, findings)
+    findings.stop()
+    notices = check(model, shipped=library_path() in path.resolve().parents)
+    return replace(model, source_path=str(path), notices=notices)
+
+
+def _place(path: Path, layers: Layers) -> str:
+    """Name every file in which a row that is wrong may stand."""
+    values = layers.raw.get("values")
+    others = [f"extends {', '.join(layers.chain[1:])}"] if layers.chain[1:] else []
+    others += [f"values {values}"] if isinstance(values, str) and values else []
+    return f"{path} ({'; '.join(others)})" if others else str(path)
+
+
+def _from_sbml(path: Path, values: Values | None, stages: Mapping[str, int] | None) -> Model:
+    if values is not None or stages:
+        hint = "save_model(load_model(FILE), 'model.toml'), and lay values over that file"
+        raise ModelError("values and stages go with model files in TOML, not with SBML", where=str(path), hint=hint)
+    from mscpkpd.sbml.reading import read_sbml
+
+    return read_sbml(path)
 
 
 @dataclass(frozen=True)
@@ -78,7 +108,10 @@ class Declaration:
     without_value : tuple of str
         Parameters that take their number from a values file.
     overlays : tuple of str
-        Values files that are shipped for the model.
+        Values files that are shipped for the model and those that it extends, and that it can be loaded with.
+    sufficient : tuple of str
+        Those of them with which the model can be loaded: each gives every missing number, or does so as a pair with a
+        comma between, where none does alone.
     """
 
     name: str
@@ -87,6 +120,7 @@ class Declaration:
     parameters: dict[str, Table]
     without_value: tuple[str, ...]
     overlays: tuple[str, ...]
+    sufficient: tuple[str, ...] = ()
 
 
 def declaration(name_or_path: str | os.PathLike[str]) -> Declaration:
@@ -105,102 +139,73 @@ def declaration(name_or_path: str | os.PathLike[str]) -> Declaration:
         For a name that is not in the library.
     """
     path = locate("model", name_or_path, [library_path() / "pkpd"], models())
-    raw, chain = _extended(path, ())
-    table = raw.get("parameters")
-    rows = {name: row for name, row in table.items() if isinstance(row, dict)} if isinstance(table, dict) else {}
-    title, about = (str(raw.get(key, "")) for key in ("title", "about"))
-    missing = tuple(name for name, row in rows.items() if "value" not in row)
-    return Declaration(chain[0], title, about, rows, missing, _overlays(chain))
+    if path.suffix.casefold() in SBML_ENDINGS:
+        model = _from_sbml(path, None, None)
+        numbers: dict[str, Table] = {row.name: {"value": row.value, "unit": row.unit} for row in model.parameters}
+        return Declaration(model.name, model.title, model.about, numbers, (), ())
+    layers = layered(path)
+    title, about = (str(layers.raw.get(key, "")) for key in ("title", "about"))
+    missing = _without_value(layers)
+    sufficient = sufficient_overlays(layers.chain, missing)
+    overlays = usable_overlays(layers.chain, sufficient) if missing else overlays_of(layers.chain)
+    return Declaration(layers.chain[0], title, about, _parameter_rows(layers), missing, overlays, sufficient)
 
 
-def _extended(path: Path, above: tuple[Path, ...]) -> tuple[Table, tuple[str, ...]]:
-    """Return the content of a model file laid over that of the model it extends, and their names, from it upwards."""
-    if path in above:
-        circle = " -> ".join(file.stem for file in (*above, path))
-        raise ModelError(f"models extend each other in a circle: {circle}", where=str(path))
-    raw = read_toml(path)
-    name = str(raw.get("name", path.stem))
-    parent = raw.pop("extend", None)
-    if parent is None:
-        return raw, (name,)
-    if not isinstance(parent, str):
-        raise ModelError(f"extend is {parent!r}", where=str(path), expected="the name or path of a model")
-    base, chain = _extended(_parent_file(parent, path), (*above, path))
-    for key, value in raw.items():
-        both = key in TABLES and isinstance(value, dict) and isinstance(base.get(key), dict)
-        base[key] = {**base[key], **value} if both else value
-    return base, (name, *chain)
+def overlays_besides(name_or_path: str | os.PathLike[str], values: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the shipped values files that a values file needs below it: mouse, rat, ... for that of a product.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        The model, as for `load_model`.
+    values : str or path
+        The values file, as for `load_model`.
+
+    Returns
+    -------
+    tuple of str
+        Each is enough; the one of the same name alone, where there is one. Empty where none is needed or none helps.
+
+    Raises
+    ------
+    ModelError
+        For a file that cannot be read or used.
+    UnknownName
+        For a name that is not in the library.
+    """
+    layers = layered(locate("model", name_or_path, [library_path() / "pkpd"], models()))
+    lay_values(layers, values)
+    missing = _without_value(layers)
+    found = sufficient_overlays(layers.chain, missing) if missing else ()
+    same = Path(values).stem
+    return (same,) if same in found else found
 
 
-def _parent_file(parent: str, path: Path) -> Path:
-    """Return the file that `extend` means: a path from the folder of the file, a shipped name, or a file beside it."""
-    beside = path.parent / parent
-    return beside if beside.is_file() else locate("model", parent, [library_path() / "pkpd", path.parent], models())
+def _parameter_rows(layers: Layers) -> dict[str, Table]:
+    table = layers.raw.get("parameters")
+    return {name: row for name, row in table.items() if isinstance(row, dict)} if isinstance(table, dict) else {}
 
 
-def _overlays(chain: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(stem for name in chain for stem in values_of(name)))
-
-
-# ---- values files ------------------------------------------------------------------------------------------------
-
-
-def _overlay(raw: Table, values: str | os.PathLike[str], chain: tuple[str, ...]) -> str:
-    """Lay the parameters of a values file over those of the model; return the name of the values."""
-    known = _overlays(chain)
-    folders = [library_path() / "values" / name for name in chain]
-    path = locate(f"values file of {chain[0]}", values, folders, known)
-    extra = read_toml(path)
-    findings = Findings(str(path))
-    findings.keys(extra, VALUES_KEYS)
-    findings.format(extra)
-    name, model = findings.text(extra, "name", default=path.stem), findings.text(extra, "model", default=chain[0])
-    if model not in chain:
-        findings.add(f"these values are for the model '{model}'", "model", expected=f"'{chain[0]}'")
-    parameters = raw["parameters"] if isinstance(raw.get("parameters"), dict) else {}
-    for parameter, row, where in findings.rows(extra, "parameters"):
-        if isinstance(parameters.get(parameter), dict):
-            parameters[parameter] = _overlaid(parameters[parameter], row, findings, where)
-        else:
-            findings.found.append(UnknownName.among("parameter", parameter, tuple(parameters), where=where))
-    references = findings.texts(extra, "reference")
-    findings.stop()
-    if isinstance(raw.setdefault("reference", []), list):
-        raw["reference"] += [key for key in references if key not in raw["reference"]]
-    return name
-
-
-def _overlaid(base: Table, row: Table, findings: Findings, where: str) -> Table:
-    """Return a row of the model with the number of a values file; its prior stays where the file gives none."""
-    findings.keys(row, rows.PARAMETER_KEYS, where)
-    missing = [key for key in ("source", "evidence") if not row.get(key)]
-    if missing:
-        expected = "a source: a values file cannot hold a number without one"
-        findings.add(f"no {' and no '.join(missing)}", where, expected=expected)
-    if "value" not in row:
-        findings.add("no value", where, expected="a number")
-    if row.get("unit", base.get("unit")) != base.get("unit"):
-        hint = "convert the number and say so in its note"
-        findings.add(f"unit is '{row['unit']}'", where, expected=f"'{base.get('unit')}' as in the model", hint=hint)
-    dropped = (*NUMBER_KEYS, *PRIOR_KEYS) if "prior" in row else NUMBER_KEYS
-    return {**{key: value for key, value in base.items() if key not in dropped}, **row}
+def _without_value(layers: Layers) -> tuple[str, ...]:
+    return tuple(name for name, row in _parameter_rows(layers).items() if "value" not in row)
 
 
 # ---- raw content to a Model --------------------------------------------------------------------------------------
 
 
-def _model(raw: Table, chain: tuple[str, ...], findings: Findings) -> Model:
+def _model(layers: Layers, given: str, findings: Findings) -> Model:
+    raw = layers.raw
     findings.keys(raw, MODEL_KEYS)
     findings.format(raw)
     for table in ("states", "rates"):
         if table not in raw:
-            findings.add(f"there is no table [{table}]", expected=f"a table [{table}]")
+            hint = f"[{table}] with a row lung = {ROWS[table]}"
+            findings.add(f"there is no table [{table}]", expected=f"a table [{table}]", hint=hint)
     time = findings.text(raw, "time", default="h")
-    parameters, without_value = rows.read_parameters(raw, findings)
-    if without_value:
-        _say_missing(without_value, chain, findings)
+    parameters = rows.read_parameters(raw, findings)
+    _find_missing(layers, given, findings)
     return Model(
-        name=findings.text(raw, "name", default=chain[0]),
+        name=findings.text(raw, "name", default=layers.chain[0]),
         title=findings.text(raw, "title"),
         about=findings.text(raw, "about"),
         time=time,
@@ -217,8 +222,21 @@ def _model(raw: Table, chain: tuple[str, ...], findings: Findings) -> Model:
     )
 
 
-def _say_missing(names: tuple[str, ...], chain: tuple[str, ...], findings: Findings) -> None:
-    verb = "has" if len(names) == 1 else "have"
-    hint = " or ".join(f"values='{overlay}'" for overlay in _overlays(chain)) or "value = ... in the row"
+def _besides(chain: tuple[str, ...], overlay: str, given: str) -> str:
+    """Name an overlay together with those given files that are of another kind."""
+    kinds = {kind for one in overlay.split(",") for kind in kinds_of(chain, one)}
+    kept = [one for one in given.split(",") if one and not kinds_of(chain, one) & kinds]
+    return ",".join([overlay, *kept])
+
+
+def _find_missing(layers: Layers, given: str, findings: Findings) -> None:
+    """Note the parameters without a value, and the values files that give them besides those that are given."""
+    names = _without_value(layers)
+    if not names:
+        return
+    overlays = sufficient_overlays(layers.chain, names) or overlays_of(layers.chain)
+    hints = dict.fromkeys(f"values='{_besides(layers.chain, overlay, given)}'" for overlay in overlays)
+    hint = " or ".join(hints) or "value = ... in the row"
     expected = "a value in the row or in a values file"
+    verb = "has" if len(names) == 1 else "have"
     findings.add(f"{', '.join(names)} {verb} no value", "[parameters]", expected=expected, hint=hint)

@@ -46,28 +46,30 @@ OUTPUT_KEYS = ("is", "unit", "noise", "about", "organ", "method")
 ZERO = parse("0")
 
 
-def read_parameters(raw: Table, findings: Findings) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
-    """Return the parameters, and the names of those without a value."""
-    made, without_value = [], []
+def read_parameters(raw: Table, findings: Findings) -> tuple[Parameter, ...]:
+    """Return the parameters that have a value."""
+    made = []
     for name, row, where in findings.rows(raw, "parameters"):
         findings.keys(row, PARAMETER_KEYS, where)
         if "value" not in row:
-            without_value.append(name)
             continue
         before = len(findings.found)
         arguments = _parameter_arguments(row, findings, where)
         if len(findings.found) == before:
             parameter = findings.attempt(partial(_parameter, name, arguments, where))
             made += [parameter] if parameter is not None else []
-    return tuple(made), tuple(without_value)
+    return tuple(made)
 
 
 def _parameter_arguments(row: Table, findings: Findings, where: str) -> Table:
     if "unit" not in row:
         findings.add("no unit", where, expected="a unit", hint='unit = "1/h", or unit = "1" for none')
     value, low, high = (findings.number(row, key, where) for key in ("value", "low", "high"))
-    if value and low is not None and high is not None and not low <= value <= high:
-        findings.add(f"value {value:g} lies outside its range {low:g} to {high:g}", where, expected="low, value, high")
+    if low is not None and high is not None and low > high:
+        findings.add(f"low is {low:g} and high is {high:g}", where, expected="low below high", hint="exchange them")
+    elif value and low is not None and high is not None and not low <= value <= high:
+        problem = f"value {value:g} lies outside its range {low:g} to {high:g}"
+        findings.add(problem, where, expected="low, value, high in this order", hint="another value, or a wider range")
     return {
         "value": value,
         "unit": findings.text(row, "unit", where),

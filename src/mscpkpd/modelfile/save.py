@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mscpkpd.errors import UsageError
 from mscpkpd.expressions import Expression
 from mscpkpd.files import whole_file
 from mscpkpd.model import Model, Output, Route
@@ -34,9 +35,12 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError
-        If the file cannot be written.
+        If the file cannot be written, or the model has doses of its own, which a model file does not hold.
     """
     target = Path(path)
+    if model.doses:
+        hint = "model.to_sbml(path), or replace(model, doses=Regimen()) and a regimen file beside it"
+        raise UsageError(f"{len(model.doses)} doses belong to model '{model.name}'", where=str(target), hint=hint)
     with whole_file(target) as part:
         part.write_text("\n".join(_lines(model)) + "\n", encoding="utf-8")
     return target

@@ -7,6 +7,8 @@ parameters that the data did not inform says "prior only"; invented data say "SY
 from __future__ import annotations
 
 from mscpkpd.plots.curves import fitted_curves
+from mscpkpd.plots.designs import identifiability
+from mscpkpd.plots.diagram import structure
 from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
 from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
@@ -21,9 +23,11 @@ __all__ = [
     "exposure_comparison",
     "facts_and_priors",
     "fitted_curves",
+    "identifiability",
     "learned_shares",
     "priors_and_posteriors",
     "save",
     "schedules_side_by_side",
     "scored_patients",
+    "structure",
 ]

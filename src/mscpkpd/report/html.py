@@ -194,7 +194,7 @@ nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1.2rem 0; font-
   position: sticky; top: 0; z-index: 5; }
 .synthetic { color: var(--warn); font-weight: 600; }
 td strong { white-space: nowrap; }
-td small { display: block; min-width: 12rem; color: var(--soft); font-size: .8rem; }
+td small { display: block; min-width: 9rem; color: var(--soft); font-size: .8rem; }
 .gallery { display: grid; gap: .4rem 1.6rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); align-items: start; }
 figure { margin: 1rem 0; min-width: 0; }
@@ -203,11 +203,11 @@ figure img { display: block; max-width: 100%; height: auto; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .86rem; line-height: 1.4; margin: .6rem 0; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .32rem .7rem .32rem 0;
+th, td { text-align: left; vertical-align: top; padding: .32rem .6rem .32rem 0;
   border-bottom: 1px solid var(--line); min-width: 3.2rem; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td .source { display: inline-block; min-width: 13rem; color: var(--soft); }
+td .source { display: inline-block; min-width: 11rem; color: var(--soft); }
 .word { font-size: .8rem; padding: 0 .4em; border-radius: .6em; background: #e9eef2; white-space: nowrap; }
 .word.assumed, .word.recalled { background: #fbe9d7; }
 .word.read, .word.derived { background: #e0f0e8; }

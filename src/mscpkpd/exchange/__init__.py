@@ -1,0 +1,1 @@
+"""Exchange of whole estimation problems with other tools: PEtab, version 1."""
