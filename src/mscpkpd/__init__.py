@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.fitting.result import Fit
     from mscpkpd.model import Model
     from mscpkpd.modelfile import load_model, load_regimen, models
+    from mscpkpd.noncompartmental import nca
     from mscpkpd.responder import Responder, load_responder
     from mscpkpd.simulation import simulate
 
@@ -44,6 +45,7 @@ _PUBLIC = {
     "load_regimen": "modelfile",
     "load_responder": "responder",
     "models": "modelfile",
+    "nca": "noncompartmental",
     "read_cohort": "cohort",
     "read_study": "data",
     "simulate": "simulation",
@@ -69,6 +71,7 @@ __all__ = [
     "load_regimen",
     "load_responder",
     "models",
+    "nca",
     "plots",
     "read_cohort",
     "read_study",

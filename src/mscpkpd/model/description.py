@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mscpkpd.dosing import Regimen
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mscpkpd.model.verbs import Design, Identifiability, Study
 
 __all__ = ["Model"]
+
+WIDTH = 120  # of a paragraph in the text of a model
 
 
 class _Named(Protocol):
@@ -263,7 +266,7 @@ class Model:
         UnknownName
             For a name that is no parameter.
         ParameterError
-            For a value that is not finite, or outside the support of the prior; 0 switches a mechanism off.
+            For a value that is not finite, or outside the support of the prior; 0 and 1 are allowed.
         """
         return self._with({name: _held(self.parameter(name), value) for name, value in values.items()})
 
@@ -418,7 +421,7 @@ class Model:
         values = f" (values: {self.values_name})" if self.values_name else ""
         yield f"{self.name}{values}: {self.title}"
         if self.about:
-            yield self.about
+            yield fill(self.about, WIDTH)
         yield from (f"\nNotice: {notice}" for notice in self.notices)
         yield from text.assumed_text(self.parameters)
         yield from text.equations_text(self.rates, self.states, self.units, self.time)
@@ -433,7 +436,8 @@ class Model:
 
 def _held(row: Parameter, value: float) -> Parameter:
     held = row.fixed_at(value)
-    if value != 0 and row.prior.is_free and not row.prior.holds(value):
+    at_an_end = value in (0, 1)  # off, or all of it: no prior holds the ends of a share
+    if not at_an_end and row.prior.is_free and not row.prior.holds(value):
         hint = "with_prior for another range"
         raise ParameterError(f"{row.name} fixed at {value:g}", expected=f"a value inside {row.prior}", hint=hint)
     return held

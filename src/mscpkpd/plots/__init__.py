@@ -15,6 +15,7 @@ from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
 from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
 from mscpkpd.plots.style import Marks, save
+from mscpkpd.plots.terminal import terminal_phases
 
 __all__ = [
     "Marks",
@@ -30,4 +31,5 @@ __all__ = [
     "schedules_side_by_side",
     "scored_patients",
     "structure",
+    "terminal_phases",
 ]
