@@ -316,7 +316,10 @@ OPTIONS = {
     "unknown --values": (simulate("--values", "moose", model=TWO), "'moose'.* Try: 'mouse'"),
     "no --values": (simulate(model=TWO), "have no value.* Try: --values human_70kg or --values mouse"),
     "unknown model": (simulate(model="two_compartments"), "model 'two_compartments'. Try: 'pk_two_compartment'"),
-    "nothing given": (giving(), "nothing is given; expected one of --dose, --regimen, --schedules, --untreated"),
+    "nothing given": (
+        giving(),
+        "nothing is given; expected one of --dose, --regimen, --schedules, --events, --untreated",
+    ),
     "two things given": (simulate("--regimen", "ryoncil"), "--dose and --regimen together"),
     "details of a regimen": (
         giving("--regimen", "ryoncil", "--every", "7 d"),

@@ -235,7 +235,7 @@ COLUMNS = {
     ),
     "NONMEM": (
         "ID,TIME,AMT,DV,EVID\n1,0,100,.,1\n1,1,0,5,0\n",
-        r"NONMEM-style table .*not read yet. Try: tidy columns subject, time, output, value, unit",
+        r"5 problems.*TIME.*no unit.*no CMT says.*no unit of AMT.*no unit of DV.*nothing says what DV observes",
     ),
     "header only": (f"{HEAD}\n", r"a header without rows"),
     "prose": ("Dear all,\nplease find attached\n", r"1 cells, the header has 1|no column|column 2|header"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mscpkpd.data import study_from_frame
+from mscpkpd.data import read_study, study_from_frame
 from mscpkpd.fitting.bayes import build_pymc
 from mscpkpd.fitting.frame import Frame, find_frame
-from mscpkpd.modelfile import load_model
+from mscpkpd.modelfile import library_path, load_model
 from mscpkpd.problem import Problem, pose
 
 pd = pytest.importorskip("pandas")
@@ -54,22 +56,40 @@ def problem_of(tmp_path, share: str) -> Problem:
     return pose(load_model(path), study_from_frame(frame, name="decay"))
 
 
+@pytest.mark.parametrize("exchange", [None, (0, 3)])
 @pytest.mark.parametrize("share", ["logitnormal(0.5, 0.3)", "beta(2, 3)"])
-def test_a_frame_changes_the_coordinates_and_not_the_posterior(tmp_path, share):
+def test_a_frame_changes_the_coordinates_and_not_the_posterior(tmp_path, share, exchange):
     """Log densities of the plain and the framed model differ by one constant, at any point, for every prior family."""
     problem = problem_of(tmp_path, share)
-    frame = find_frame(problem)
+    frame = replace(find_frame(problem), exchange=exchange)
     plain = build_pymc(problem).compile_logp(mode=FAST)
     framed = build_pymc(problem, frame).compile_logp(mode=FAST)
     rng = np.random.default_rng(1)
     differences = []
     for _ in range(6):
         x = rng.standard_normal(len(problem.free))
-        z = frame.center + frame.axes @ x
+        z = frame.place(x)
         point = {_value_name(p.name, p.prior.transform): z[k] for k, p in enumerate(problem.free)}
         differences.append(float(framed({"frame": x}) - plain(point)))
     # the two sums run in another order over values of some tens: rounding stays below 1e-9
     np.testing.assert_allclose(differences, differences[0], atol=1e-9)
+
+
+def test_rates_that_can_exchange_roles_are_found():
+    """Flip-flop: loss of cells from lung and loss of their label give the same curve of the label when swapped."""
+    model = load_model("two_functional_compartments", values="human_70kg")
+    problem = pose(model, read_study(library_path() / "data" / "human_111In_gholamrezanezhad_2011.csv"))
+    frame = find_frame(problem)
+    i, j = frame.exchange
+    assert (problem.names[i], problem.names[j]) == ("k_L", "k_XL")
+    mode = np.exp(frame.place(np.zeros(len(problem.free)))[[i, j]])
+    np.testing.assert_allclose(mode, [0.029, 0.0105], rtol=0.05)
+    s, d = frame.center[[i, j]]
+    assert (np.exp(s), np.exp(d)) == pytest.approx((1 / mode[0] + 1 / mode[1], mode[0] / mode[1]))
+
+
+def test_one_rate_has_nothing_to_exchange_roles_with(tmp_path):
+    assert find_frame(problem_of(tmp_path, "beta(2, 3)")).exchange is None
 
 
 def test_the_frame_stands_at_the_mode_with_its_curvature(tmp_path):

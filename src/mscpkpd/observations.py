@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mscpkpd.administration import administered
 from mscpkpd.data import Record, Study, Subject
 from mscpkpd.dosing import Dose, Regimen
 from mscpkpd.errors import DataError, MscError, UnitError, UnknownName
@@ -104,6 +105,7 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
     """
     findings: list[MscError] = []
     groups, position = _groups(model, study, findings)
+    _check_covariates(model, study, findings)
     seen = {record.output for record in study.records}
     outputs = tuple(name for name in model.output_names if name in seen)
     columns: list[tuple[float, ...]] = []
@@ -121,7 +123,7 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
     time, value, lower, upper, sd, count = np.array(columns, dtype=float).T
     rows = Rows(
         output=np.array([outputs.index(record.output) for record in kept]),
-        group=np.array([position[record.subject] for record in kept]),
+        group=np.array([position[record.subject, _given_before(study, record)] for record in kept]),
         time=time,
         value=value,
         lower=lower,
@@ -136,21 +138,55 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
     return rows, groups
 
 
-def _groups(model: Model, study: Study, findings: list[MscError]) -> tuple[tuple[Group, ...], dict[str, int]]:
+def _groups(
+    model: Model, study: Study, findings: list[MscError]
+) -> tuple[tuple[Group, ...], dict[tuple[str, int | None], int]]:
+    """Groups, and the position of the one of each subject and, for records before a dose of their time, its doses."""
     members: dict[tuple[tuple[Dose, ...], float | None], list[Subject]] = {}
+    keys: dict[tuple[str, int | None], tuple[tuple[Dose, ...], float | None]] = {}
     known = {*(route.name for route in model.routes), *model.state_names}
+    cuts: dict[str, dict[int | None, None]] = {subject.id: {None: None} for subject in study.subjects}
+    for record in study.records:
+        cuts[record.subject][_given_before(study, record)] = None
     for subject in study.subjects:
-        weight = subject.weight if any(dose.unit.endswith("/kg") for dose in subject.regimen.doses) else None
-        members.setdefault((subject.regimen.doses, weight), []).append(subject)
-        foreign = sorted({dose.route for dose in subject.regimen.doses} - known)
+        foreign = sorted({dose.route for dose in subject.regimen.doses if not dose.route.isdigit()} - known)
         findings += [UnknownName.among("route", route, known, where=f"subject '{subject.id}'") for route in foreign]
-    groups: list[Group] = []
-    position: dict[str, int] = {}
-    for (_, weight), subjects in members.items():
-        for subject in subjects:
-            position[subject.id] = len(groups)
-        groups.append(Group(subjects[0].regimen, weight, tuple(s.id for s in subjects)))
-    return tuple(groups), position
+        if foreign:
+            continue
+        try:
+            doses = administered(model, subject.regimen, f"subject '{subject.id}'").doses
+        except MscError as error:
+            findings.append(error)
+            continue
+        weight = subject.weight if any(dose.unit.endswith("/kg") for dose in doses) else None
+        for cut in cuts[subject.id]:
+            keys[subject.id, cut] = key = (doses[:cut], weight)
+            members.setdefault(key, []).append(subject)
+    order = {key: number for number, key in enumerate(members)}
+    groups = [Group(Regimen(doses), weight, tuple(s.id for s in own)) for (doses, weight), own in members.items()]
+    return tuple(groups), {who: order[key] for who, key in keys.items()}
+
+
+def _given_before(study: Study, record: Record) -> int | None:
+    """How many doses act on a record that precedes a dose of its own time (E3); None for all of them."""
+    if not record.pre_dose:
+        return None
+    doses = study.subject(record.subject).regimen.doses
+    return sum(dose.time <= record.time * (1 + 1e-11) for dose in doses) - record.pre_dose
+
+
+def _check_covariates(model: Model, study: Study, findings: list[MscError]) -> None:
+    """Refuse a column that is a parameter of the model: a fit has one value for all subjects."""
+    names = {name.casefold(): name for name in model.parameter_names}
+    seen: set[str] = set()
+    for subject in study.subjects:
+        for column, text in subject.covariates:
+            name = names.get(column.casefold(), "")
+            if name and name not in seen and text != f"{model.values[name]:g}":
+                seen.add(name)
+                problem = f"column '{column}' is a parameter of model '{model.name}', of which a fit takes one value"
+                hint = f"another name for the column, or fix={{'{name}': {text}}} where it is the same for all"
+                findings.append(DataError(problem, where=f"subject '{subject.id}'", hint=hint))
 
 
 def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...]:

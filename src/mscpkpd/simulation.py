@@ -5,14 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import xarray as xr
 
+from mscpkpd.administration import administered
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
 from mscpkpd.engine.system import System, build_system
 from mscpkpd.errors import DosingError, UnknownName, UsageError
+from mscpkpd.event_output import EventTable, RowOutput, simulate_events
 from mscpkpd.fitting.result import Fit
 from mscpkpd.model import Model
 from mscpkpd.parameters import Prior
@@ -36,10 +39,12 @@ class _Population:
     origin: str
 
 
+@overload
 def simulate(
     model: Model,
     schedules: Regimen | Mapping[str, Regimen] | None = None,
     *,
+    events: None = None,
     draws: Fit | int | None = None,
     n_draws: int = 100,
     subjects: int = 1,
@@ -51,8 +56,40 @@ def simulate(
     parameters: Mapping[str, float] | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> xr.Dataset:
-    """Simulate schedules for subjects and parameter draws.
+) -> xr.Dataset: ...
+
+
+@overload
+def simulate(
+    model: Model,
+    *,
+    events: EventTable,
+    weight: str | None = None,
+    times: Sequence[float] | None = None,
+    outputs: Sequence[str] | None = None,
+    parameters: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> RowOutput: ...
+
+
+def simulate(
+    model: Model,
+    schedules: Regimen | Mapping[str, Regimen] | None = None,
+    *,
+    events: EventTable | None = None,
+    draws: Fit | int | None = None,
+    n_draws: int = 100,
+    subjects: int = 1,
+    weight: str | Sequence[str] | None = None,
+    until: str | None = None,
+    times: Sequence[float] | None = None,
+    step: str | None = None,
+    outputs: Sequence[str] | None = None,
+    parameters: Mapping[str, float] | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset | RowOutput:
+    """Simulate schedules for subjects and parameter draws, or the rows of an event table.
 
     Parameters
     ----------
@@ -61,6 +98,10 @@ def simulate(
     schedules : Regimen or mapping of str to Regimen, optional
         What is given; a mapping compares schedules by name. The same subjects and draws receive every schedule. By
         default the doses that belong to the model itself, such as the events of an SBML file.
+    events : DataFrame or path, optional
+        NONMEM-style event table: who gets what, and when values are wanted. Numbers are in the units of the model where
+        the header states none; a column that is called as a parameter is the value of that parameter for its subject.
+        Only `weight`, `times`, `outputs` and `parameters` go with it.
     draws : Fit, int or None
         Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
     n_draws : int
@@ -93,6 +134,10 @@ def simulate(
         names the parameters behind it that the data could not inform, ``attrs["little_learned"]`` those of which they
         taught less than a tenth.
 
+        With `events` a pandas.DataFrame: a row for each row with EVID 0 or 2 in the given order, or for each subject
+        and time in `times`, with ID, TIME, EVID, DVID and a column for each output and state; units, notes and failures
+        are in its ``attrs``.
+
     Raises
     ------
     UsageError
@@ -102,20 +147,31 @@ def simulate(
         For a dose per kg without a weight, or a route that the model does not have.
     UnknownName
         For an unknown output or parameter.
+    DataError
+        With everything that is wrong with the event table, by row and column.
     FitError
         If `draws` is a fit that has not converged.
 
     Notes
     -----
-    A value at the time of a dose is after it (rule E4). Between-subject deviations are normal on the transformed
-    scale of their parameter, with one random stream per subject and parameter (G3).
+    A value at the time of a dose is after it (rule E4); in an event table rows count in their order (E1 to E3), resets
+    are followed (E32, E33), steady state and covariates that change are refused by name. Between-subject deviations are
+    normal on the transformed scale of their parameter, with one random stream per subject and parameter (G3).
     """
+    if events is not None:
+        others = {"schedules": schedules, "draws": draws, "until": until, "step": step, "progress": progress}
+        beside = [name for name, value in others.items() if value is not None] + ["subjects"] * (subjects != 1)
+        if beside or not (weight is None or isinstance(weight, str)):
+            problem = f"{', '.join(beside) or 'several weights'} beside events"
+            raise UsageError(problem, expected="the subjects, doses and times of the table alone")
+        return simulate_events(model, events, outputs=outputs, times=times, parameters=parameters, weight=weight)
     schedules = _own_doses(model) if schedules is None else schedules
     named = {schedules.name or "schedule": schedules} if isinstance(schedules, Regimen) else dict(schedules)
     if not named or subjects < 1 or n_draws < 1:
         raise UsageError(f"{len(named)} schedules, {subjects} subjects, {n_draws} draws", expected="at least 1 of each")
     wanted = _wanted(model, outputs)
     model = model.fix(**parameters) if parameters else model
+    named = {name: administered(model, regimen, name) for name, regimen in named.items()}
     hours = to_unit(f"1 {model.time}", "h")
     grid = _grid(named, hours, until, times, step)
     population = _population(model, draws, n_draws, subjects, weight, seed)

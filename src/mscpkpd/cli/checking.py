@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, warn
-from mscpkpd.cli.options import DataUnit, Decimal, Layout, TimeUnit
+from mscpkpd.cli.options import AmountUnit, DataUnit, Decimal, Layout, Observed, Routes, TimeUnit
 from mscpkpd.cli.options import Json as JsonOption
-from mscpkpd.cli.words import in_shell_words
+from mscpkpd.cli.words import in_shell_words, read_mapping
 from mscpkpd.errors import InputError, UsageError, closest
 
 __all__ = ["Verdict", "check", "verdict_of"]
@@ -49,6 +49,9 @@ class Reading:
     decimal: str = "."
     unit: str | None = None
     time_unit: str | None = None
+    amount_unit: str | None = None
+    outputs: str | Mapping[int | str, str] | None = None
+    routes: str | Mapping[int | str, str] | None = None
 
 
 Found = tuple[str, tuple[str, ...]]  # what a file holds, and notes
@@ -61,10 +64,14 @@ def check(
     decimal: Decimal = ".",
     unit: DataUnit = None,
     time_unit: TimeUnit = None,
+    amount_unit: AmountUnit = None,
+    outputs: Observed = None,
+    routes: Routes = None,
     as_json: JsonOption = False,
 ) -> int:
     """Check files: 'ok', or what is wrong, where, and what to try."""
-    reading = Reading(layout, decimal, unit, time_unit)
+    names = read_mapping(outputs, "--outputs"), read_mapping(routes, "--routes")
+    reading = Reading(layout, decimal, unit, time_unit, amount_unit, *names)
     verdicts = []
     for file in files:
         verdict = verdict_of(file, reading)
@@ -90,7 +97,7 @@ def verdict_of(file: Path, reading: Reading | None = None) -> Verdict:
     try:
         _check_there(file)
         kind, examine = _examination(file, reading or Reading())
-        with in_shell_words("layout", "decimal", "unit", "time_unit", "values"):
+        with in_shell_words("layout", "decimal", "unit", "time_unit", "amount_unit", "outputs", "routes", "values"):
             about, notes = examine()
     except InputError as error:
         return Verdict(str(file), kind, problem=str(error))

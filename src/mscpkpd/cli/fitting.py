@@ -10,10 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, show_table, table_records
-from mscpkpd.cli.options import DataUnit, Decimal, Doses, Json, Layout, Seed, Sheet, TimeUnit, Values
+from mscpkpd.cli.options import (
+    AmountUnit,
+    DataUnit,
+    Decimal,
+    Doses,
+    Json,
+    Layout,
+    Observed,
+    Routes,
+    Seed,
+    Sheet,
+    TimeUnit,
+    Values,
+)
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
-from mscpkpd.cli.words import in_shell_words, read_names, read_settings
+from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_settings
 from mscpkpd.files import check_place
 
 if TYPE_CHECKING:
@@ -44,6 +57,9 @@ def fit(
     decimal: Decimal = ".",
     unit: DataUnit = None,
     time_unit: TimeUnit = None,
+    amount_unit: AmountUnit = None,
+    outputs: Observed = None,
+    routes: Routes = None,
     doses: Doses = None,
     as_json: Json = False,
 ) -> int:
@@ -57,9 +73,10 @@ def fit(
 
     with in_shell_words("values"):
         chosen = load_model(model, values)
-    with in_shell_words("layout", "sheet", "decimal", "unit", "time_unit", "doses"):
-        table: dict[str, Any] = {"layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit}
-        study = read_study(data, **table, time_unit=time_unit, doses=doses)
+    named = {"outputs": read_mapping(outputs, "--outputs"), "routes": read_mapping(routes, "--routes")}
+    with in_shell_words("layout", "sheet", "decimal", "unit", "time_unit", "amount_unit", "doses", *named):
+        table: dict[str, Any] = {"layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit, **named}
+        study = read_study(data, **table, time_unit=time_unit, amount_unit=amount_unit, doses=doses)
     with in_shell_words("method", "free", "fix", "draws", "tune", "chains"), progress(f"{method}, {data.name}") as tell:
         if method == "nuts":
             tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw

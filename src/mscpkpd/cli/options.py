@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DataUnit", "Decimal", "Doses", "Json", "Layout", "Seed", "Sheet", "TimeUnit", "Values"]
+__all__ = [
+    "AmountUnit",
+    "DataUnit",
+    "Decimal",
+    "Doses",
+    "Json",
+    "Layout",
+    "Observed",
+    "Routes",
+    "Seed",
+    "Sheet",
+    "TimeUnit",
+    "Values",
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
@@ -20,4 +33,9 @@ Sheet = Annotated[str | None, typer.Option(help="Sheet of an Excel file.", rich_
 Decimal = Annotated[str, typer.Option(help="Decimal sign, . or ,", rich_help_panel=TABLE)]
 DataUnit = Annotated[str | None, typer.Option("--unit", help="Unit of all values.", rich_help_panel=TABLE)]
 TimeUnit = Annotated[str | None, typer.Option(help="Unit of all times.", rich_help_panel=TABLE)]
+AmountUnit = Annotated[str | None, typer.Option(help="Unit of AMT of an event table.", rich_help_panel=TABLE)]
+Observed = Annotated[
+    str | None, typer.Option(metavar="1=conc,2=il10", help="What DVID, else CMT, observes.", rich_help_panel=TABLE)
+]
+Routes = Annotated[str | None, typer.Option(metavar="1=iv,2=ip", help="Route by CMT of a dose.", rich_help_panel=TABLE)]
 Doses = Annotated[Path | None, typer.Option(metavar="FILE", help="Second table, of doses.", rich_help_panel=TABLE)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, show_table, table_records
-from mscpkpd.cli.options import Json, Seed, Values
+from mscpkpd.cli.options import Decimal, Json, Seed, Values
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
 from mscpkpd.cli.words import in_shell_words, read_names, read_numbers, read_settings
@@ -30,7 +30,7 @@ MARK = "provenance.json"
 OTHER_TABLES = (".xlsx", ".xls", ".tsv", ".txt", ".parquet", ".json", ".nc")
 AFTER_LAST_DOSE = 28 * 24.0  # hours simulated where nothing else is asked
 MOST_NUMBERS = 300_000_000  # 2.4 GB
-GIVEN, WHO, WHEN = "What is given: one of --dose, --regimen, --schedules, --untreated", "To whom", "When"
+GIVEN, WHO, WHEN = "What is given: one of --dose, --regimen, --schedules, --events, --untreated", "To whom", "When"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Given:
     doses: int | None
     regimen: str | None
     schedules: Path | None
+    events: Path | None
     untreated: bool
 
 
@@ -67,6 +68,9 @@ def simulate(
     schedules: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Schedules to compare.", rich_help_panel=GIVEN)
     ] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="NONMEM-style event table.", rich_help_panel=GIVEN)
+    ] = None,
     untreated: Annotated[
         bool, typer.Option("--untreated", help="No dose: the model runs by itself.", rich_help_panel=GIVEN)
     ] = False,
@@ -87,6 +91,7 @@ def simulate(
     ] = None,
     step: Annotated[str | None, typer.Option(help='Regular grid: "1 h".', rich_help_panel=WHEN)] = None,
     outputs: Annotated[str | None, typer.Option(metavar="a,b", help="Columns wanted; all by default.")] = None,
+    decimal: Decimal = ".",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
@@ -94,10 +99,15 @@ def simulate(
     record = Record(ctx.obj, seed)
     as_table = _is_table(out)
     check_place(out, "" if as_table else MARK)
-    asked = Given(dose, route, over, every, doses, regimen, schedules, untreated)
+    asked = Given(dose, route, over, every, doses, regimen, schedules, events, untreated)
     _check_given(asked)
     grid = _times(times, step, until)
     wanted, changes = read_names(outputs, "--outputs"), read_settings(settings, "--set")
+    if events is not None:
+        others = {"--fit": fit, "--draws": draws, "--until": until, "--step": step}
+        _check_beside_events([name for name, value in others.items() if value is not None], subjects, as_table=as_table)
+        chosen, _ = _model(model, values, None)
+        return _rows(_changed(chosen, changes), events, grid, wanted, weight, decimal, out, as_json=as_json)
     from mscpkpd.simulation import simulate as run
 
     chosen, source = _model(model, values, fit)
@@ -139,13 +149,13 @@ def _is_table(out: Path) -> bool:
 
 
 def _check_given(given: Given) -> None:
-    ways = {"--dose": given.dose, "--regimen": given.regimen, "--schedules": given.schedules}
+    ways = {"--dose": given.dose, "--regimen": given.regimen, "--schedules": given.schedules, "--events": given.events}
     chosen = [name for name, value in ways.items() if value is not None] + ["--untreated"] * given.untreated
     if len(chosen) != 1:
         problem = f"{' and '.join(chosen)} together" if chosen else "nothing is given"
         raise UsageError(
             problem,
-            expected="one of --dose, --regimen, --schedules, --untreated",
+            expected="one of --dose, --regimen, --schedules, --events, --untreated",
             hint='--dose "2e6 cells/kg" --route iv',
         )
     details = {"--route": given.route, "--over": given.over, "--every": given.every, "--doses": given.doses}
@@ -235,6 +245,51 @@ def _check_size(  # noqa: PLR0917 - the numbers that multiply to the size
             expected=f"at most {MOST_NUMBERS:.0g}",
             hint="fewer --subjects or --draws, a longer --step, or --outputs a,b",
         )
+
+
+# ---- event tables ------------------------------------------------------------------------------------------------
+
+
+def _check_beside_events(beside: list[str], subjects: int, *, as_table: bool) -> None:
+    beside = [*beside, *(["--subjects"] if subjects != 1 else [])]
+    if beside:
+        raise UsageError(
+            f"{', '.join(beside)} beside --events", expected="subjects, doses and times of the table alone"
+        )
+    if not as_table:
+        raise UsageError("--events makes a table", where="--out", expected="FILE.csv")
+
+
+def _rows(  # noqa: PLR0917 - the options that go with an event table
+    model: Model,
+    events: Path,
+    times: list[float] | None,
+    wanted: tuple[str, ...] | None,
+    weight: str | None,
+    decimal: str,
+    out: Path,
+    *,
+    as_json: bool,
+) -> int:
+    """Write the row output of an event table (conventions, section 8)."""
+    from mscpkpd.event_output import simulate_events
+
+    with in_shell_words("weight", "decimal"):
+        rows = simulate_events(model, events, outputs=wanted, times=times, weight=weight, decimal=decimal)
+    with whole_file(out) as part:
+        rows.to_csv(part, index=False, lineterminator="\n")
+    failures: list[str] = rows.attrs["failures"]
+    verdict = f"NOT COMPLETE: {len(failures)} solves failed; their rows are blank" if failures else ""
+    notes = rows.attrs["notes"]
+    if as_json:
+        facts = {"complete": not verdict, "verdict": verdict or "every solve succeeded", "out": str(out)}
+        units = rows.attrs["units"]
+        show_json({**facts, "rows": len(rows), "units": units, "failures": failures, "notes": list(notes)})
+    else:
+        say(*([verdict, *failures[:10]] if verdict else []))
+        say(f"{model.name}: {_count(len(rows), 'row')} of {_count(rows['ID'].nunique(), 'subject')}")
+        say(*(f"  note: {note}" for note in notes), f"Wrote {out}")
+    return 3 if failures else 0
 
 
 # ---- what is found -----------------------------------------------------------------------------------------------

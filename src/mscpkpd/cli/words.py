@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from mscpkpd.errors import MscError, UsageError
 
-__all__ = ["in_shell_words", "read_names", "read_numbers", "read_settings"]
+__all__ = ["in_shell_words", "read_mapping", "read_names", "read_numbers", "read_settings"]
 
 
 def read_names(text: str | None, option: str) -> tuple[str, ...] | None:
@@ -45,6 +45,30 @@ def read_settings(text: str | None, option: str) -> dict[str, float]:
         if name in found:
             raise UsageError(f"'{name}' stands twice", where=option, expected="each name once")
         found[name] = _number(value, f"{option} {name}", "a number, in the unit of the parameter")
+    return found
+
+
+def read_mapping(text: str | None, option: str) -> dict[int | str, str] | str | None:
+    """Read ``1=conc,2=il10`` as names by number; one name alone stands for all; None where the option is not given.
+
+    Raises
+    ------
+    UsageError
+        For a part that is no ``number=name``, or a number twice.
+    """
+    if text is None:
+        return None
+    parts = _parts(text, option, "1=conc,2=il10")
+    if len(parts) == 1 and "=" not in parts[0]:
+        return parts[0]
+    found: dict[int | str, str] = {}
+    for part in parts:
+        key, equals, name = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and name):
+            raise UsageError(f"'{part}'", where=option, expected="number=name", hint=f"{option} 1=conc")
+        if key in found:
+            raise UsageError(f"'{key}' stands twice", where=option, expected="each number once")
+        found[key] = name
     return found
 
 
@@ -102,6 +126,8 @@ def in_shell_words(*options: str, **renamed: str) -> Iterator[None]:
 def _shell(text: str, named: dict[str, str]) -> str:
     text = re.sub(r'\bread_study\("[^"]*", ([^()]*)\)', r"\1", text)
     keys = "|".join(re.escape(name) for name in named)
+    mapping = rf"\b(?P<name>{keys})=\{{(?P<key>\w+): '(?P<value>[^']*)'\}}"
+    text = re.sub(mapping, lambda found: f"--{named[found['name']]} {found['key']}={found['value']}", text)
     argument = rf"\b(?P<name>{keys})\s?=\s?(?P<value>'[^']*'|\"[^\"]*\"|[-+\w.]+)"
     return re.sub(argument, lambda found: _option(named[found["name"]], found["value"].strip("'\"")), text)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mscpkpd.data.findings import Findings
 
-__all__ = ["check_tidy", "refuse_events", "tidy_of_wide"]
+__all__ = ["check_tidy", "tidy_of_wide"]
 
 PER_VALUE = ("output", "value", "unit", "stat", "sd", "n", "lower", "upper", "censoring", "lloq", "uloq")
 OTHER_NAMES = {
@@ -24,24 +24,6 @@ OTHER_NAMES = {
     "value": ("dv", "result", "measurement", "conc", "concentration", "y", "observation", "percent", "cells"),
 }
 LOOKS_NUMERIC = re.compile(r"[<>]?=?\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?")
-
-
-def refuse_events(table: Table) -> None:
-    """Refuse a NONMEM-style table, which is recognised by its columns.
-
-    Raises
-    ------
-    DataError
-        With the tidy columns to use instead.
-    """
-    columns = set(table.columns)
-    if {"id", "time", "dv"} <= columns and columns & {"amt", "evid", "mdv", "cmt"}:
-        raise DataError(
-            "a NONMEM-style table (ID, TIME, DV with AMT or EVID), which is not read yet",
-            where=table.source,
-            hint="tidy columns subject, time, output, value, unit for the observations, and a second table "
-            "subject, time, dose, dose_unit, route, duration for the doses",
-        )
 
 
 def check_tidy(table: Table, findings: Findings) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading
+from mscpkpd.data.event_study import study_of_events
+from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
-from mscpkpd.data.layout import check_tidy, refuse_events, tidy_of_wide
+from mscpkpd.data.layout import check_tidy, tidy_of_wide
 from mscpkpd.data.rows import is_observation, record_of
 from mscpkpd.data.study import Study
 from mscpkpd.data.subjects import regimens_of, subjects_of
@@ -18,7 +20,7 @@ from mscpkpd.data.tables import Table, read_table, sheet_names, table_of_frame
 from mscpkpd.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Regimen
@@ -40,8 +42,12 @@ def read_study(
     unit: str | None = None,
     time_unit: str | None = None,
     doses: str | Path | pd.DataFrame | None = None,
+    amount_unit: str | None = None,
+    outputs: str | Mapping[int | str, str] | None = None,
+    routes: str | Mapping[int | str, str] | None = None,
+    regroup: bool = False,
 ) -> Study:
-    """Read observations and doses from a file.
+    """Read observations and doses from a file: a tidy table, or a NONMEM-style event table.
 
     Parameters
     ----------
@@ -49,7 +55,8 @@ def read_study(
         CSV, TSV, Excel or Parquet file, one row for each observation: subject, time, output, value and, where known,
         unit, stat (value, mean, median, range), sd, n, lower, upper, censoring (none, left, right, interval), lloq,
         method, organ, species, route, dose, dose_unit, dose_time, duration, viability, lot, occasion, study, weight,
-        replicate. Missing is blank, "." or "NA" (D7). Values may be written "<7.8" or ">500".
+        replicate. Missing is blank, "." or "NA" (D7). Values may be written "<7.8" or ">500". A table with ID, TIME and
+        EVID or AMT is read as NONMEM means it: AMT, RATE, DUR, ADDL, II, CMT, DVID, DV, MDV, CENS, LIMIT, VIAB, OCC.
     name : str
         Name of the study; by default that of the file.
     sheet : str or None
@@ -63,7 +70,15 @@ def read_study(
     doses : path, DataFrame or None
         Second table with a row for each dose: subject, time, dose, dose_unit, route, and where needed duration,
         viability, lot, every and doses. By default a sheet ``doses`` of the same file, or a file ``NAME_doses`` beside
-        it, if there is one.
+        it, if there is one. An event table has none.
+    amount_unit : str or None
+        Unit of AMT of an event table where the header, such as ``AMT [cells]``, does not state it.
+    outputs : str or mapping, optional
+        Names of what an event table observes: by DVID, else by CMT, ``{1: "conc"}``; one name for everything.
+    routes : str or mapping, optional
+        Routes by the CMT of a dose, ``{1: "iv"}``; one for all. A number without a name is a state of the model (D6).
+    regroup : bool
+        Whether rows of one subject of an event table may stand apart (D1).
 
     Returns
     -------
@@ -75,15 +90,19 @@ def read_study(
     DataError
         With everything that is wrong, by row and column, and what to try (D14).
     UsageError
-        For an unknown layout or decimal sign.
+        For an unknown layout or decimal sign, or doses beside an event table.
 
     Notes
     -----
-    Columns follow rules D3 to D15, censoring B1, B2 and B14, summaries B16 (mean and sd of one subject behind a range
-    or a median), amounts per body weight T4. Rows need no order: the events of a tidy table are its doses, not rows.
+    Columns follow rules D1 to D15, censoring B1, B2 and B14, summaries B16 (mean and sd of one subject behind a range
+    or a median), amounts per body weight T4. Rows of a tidy table need no order. Rows of an event table do (E1): an
+    observation before a dose of the same time is of the time before it (E3).
     """
     path = Path(path)
     table = read_table(path, sheet)
+    if is_event_table(table):
+        reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
+        return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup)
     found, notes = _dose_table(path, sheet, doses)
     return _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit)
 
@@ -97,6 +116,10 @@ def study_from_frame(
     decimal: str = ".",
     unit: str | None = None,
     time_unit: str | None = None,
+    amount_unit: str | None = None,
+    outputs: str | Mapping[int | str, str] | None = None,
+    routes: str | Mapping[int | str, str] | None = None,
+    regroup: bool = False,
 ) -> Study:
     """Read observations and doses from a DataFrame.
 
@@ -106,7 +129,7 @@ def study_from_frame(
         Columns as in `read_study`; the index is ignored. Messages count rows as in a CSV file: the first is row 2.
     doses : path, DataFrame or None
         Second table with a row for each dose.
-    name, layout, decimal, unit, time_unit
+    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup
         As for `read_study`.
 
     Returns
@@ -123,8 +146,12 @@ def study_from_frame(
     -----
     Rules as for `read_study`.
     """
+    table = table_of_frame(frame)
+    if is_event_table(table):
+        reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
+        return study_of_events(reading, name, outputs, routes, regroup=regroup)
     found, notes = _dose_table(None, None, doses)
-    return _study(table_of_frame(frame), found, notes, name, layout, decimal, unit, time_unit)
+    return _study(table, found, notes, name, layout, decimal, unit, time_unit)
 
 
 def read_doses(path: str | Path, *, decimal: str = ".", time_unit: str | None = None) -> dict[str, Regimen]:
@@ -154,6 +181,22 @@ def read_doses(path: str | Path, *, decimal: str = ".", time_unit: str | None = 
     regimens = regimens_of(reading)
     reading.findings.stop()
     return regimens
+
+
+def _event_reading(
+    table: Table,
+    decimal: str,
+    unit: str | None,
+    time_unit: str | None,
+    amount_unit: str | None,
+    doses: str | Path | pd.DataFrame | None,
+) -> Reading:
+    if decimal not in (".", ","):
+        raise UsageError(f"decimal = {decimal!r}", expected="'.' or ','")
+    if doses is not None:
+        raise UsageError("doses beside an event table", where=table.source, hint="its rows with EVID 1 are the doses")
+    stated = {"dv": unit, "time": time_unit, "amt": amount_unit}
+    return Reading(table, Findings(table.source), decimal, {column: text for column, text in stated.items() if text})
 
 
 def _dose_table(
@@ -193,7 +236,6 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
     if decimal not in (".", ","):
         raise UsageError(f"decimal = {decimal!r}", expected="'.' or ','")
     findings = Findings(table.source)
-    refuse_events(table)
     if layout == "wide":
         table = tidy_of_wide(table, findings, unit_given=unit is not None)
         findings.stop()
@@ -249,7 +291,7 @@ def _check_repeats(records: Sequence[Record], findings: Findings) -> None:
     first: dict[tuple[object, ...], int] = {}
     for record in records:
         key = (record.subject, record.study, record.time, record.output, record.method, record.lot)
-        row = first.setdefault((*key, record.replicate, record.occasion), record.row)
+        row = first.setdefault((*key, record.replicate, record.occasion, record.pre_dose), record.row)
         if row != record.row:
             problem = f"subject '{record.subject}', time {record.time:g} h, output '{record.output}' also in row {row}"
             findings.add(problem, row=record.row, hint="a column 'replicate' with 1, 2, ..., or delete one of them")

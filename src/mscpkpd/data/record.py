@@ -14,7 +14,7 @@ COLUMNS = (
     "subject", "time", "time_unit", "output", "value", "unit", "stat", "sd", "n", "lower", "upper",
     "censoring", "lloq", "uloq", "method", "organ", "species", "weight", "weight_unit",
     "dose", "dose_unit", "route", "dose_time", "dose_time_unit", "duration", "duration_unit", "viability",
-    "every", "every_unit", "doses", "lot", "occasion", "study", "replicate", "synthetic",
+    "every", "every_unit", "doses", "timed_by", "lot", "occasion", "study", "replicate", "synthetic", "pre_dose",
 )  # fmt: skip
 
 
@@ -51,6 +51,8 @@ class Record:
         Unit of `value`; "%ID" is percent of the dose given to the subject so far.
     method, organ, study, stat, occasion, lot, replicate : str
         As in the table; blank if not stated. `stat` is "value", "mean", "median" or "range".
+    pre_dose : int
+        How many doses of the very time of the record come after it (E3); 0: the value is one after all of them.
     where : str
         File and row, for messages.
     extra : tuple of (str, str)
@@ -76,5 +78,6 @@ class Record:
     occasion: str = ""
     lot: str = ""
     replicate: str = ""
+    pre_dose: int = 0
     where: str = ""
     extra: tuple[tuple[str, str], ...] = ()

@@ -85,8 +85,12 @@ def _blank(reading: Reading, row: Row, time: float, unit: str, stat: str) -> Rec
     where = f"{reading.table.source} row {row.number}"
     return Record(
         row.number, row.text("subject"), time, "h", row.text("output"), "value", 0.0, None, None, None, None, unit,
-        stat=stat, where=where, extra=extra, **words,
+        stat=stat, where=where, extra=extra, pre_dose=_pre_dose(reading, row), **words,
     )  # fmt: skip
+
+
+def _pre_dose(reading: Reading, row: Row) -> int:
+    return (reading.whole(row, "pre_dose") or 0) if "pre_dose" in row.cells else 0
 
 
 def _unit(reading: Reading, row: Row) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mscpkpd.data.exports import dose_row, in_order, nonmem_frame, observation_row, silent_row, summary_frame
+from mscpkpd.dosing import Dose
 from mscpkpd.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -112,12 +114,13 @@ class Study:
     def digest(self) -> str:
         """SHA-256 of subjects, doses and records.
 
-        Independent of file name, row numbers, unit of time and columns without a meaning; numbers count to 12 digits,
+        Independent of file name, order of rows, unit of time and columns without a meaning; numbers count to 12 digits,
         so that a study that was saved and read again has the same digest.
         """
-        subjects = [asdict(subject) for subject in sorted(self.subjects, key=lambda subject: subject.id)]
+        subjects = [_plain(asdict(subject)) for subject in sorted(self.subjects, key=lambda subject: subject.id)]
         records = [{**asdict(record), "row": 0, "where": "", "extra": ()} for record in self.records]
-        content = json.dumps(_rounded([subjects, records]), sort_keys=True)
+        lines = sorted(json.dumps(_rounded(record), sort_keys=True) for record in records)
+        content = json.dumps([_rounded(subjects), lines], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
@@ -143,6 +146,51 @@ class Study:
         rows += [self._subject_row(subject) for subject in self.subjects if subject.id not in observed]
         return pd.DataFrame(rows)
 
+    def to_tidy(self) -> pd.DataFrame:
+        """Return the study as a tidy table; another name of `to_frame`."""
+        return self.to_frame()
+
+    def to_nonmem(self) -> pd.DataFrame:
+        """Return the study as a NONMEM-style event table.
+
+        Returns
+        -------
+        DataFrame
+            Subjects one after the other, rows in order of time (D2), with ID, TIME [h], EVID, AMT, CMT (the route),
+            DVID (the output), DV, MDV and what else is known. Units stand in the header, or in the columns AMT_UNIT
+            and UNIT where there are several. `study_from_frame` reads it back without loss; only a bolus that a route
+            may stretch by a duration of its own comes back as a jump (E5).
+        """
+        records: dict[str, list[Record]] = {subject.id: [] for subject in self.subjects}
+        for record in self.records:
+            records[record.subject].append(record)
+        rows: list[dict[str, Any]] = []
+        for subject in self.subjects:
+            common = {"ID": subject.id, "SPECIES": subject.species or None, "WEIGHT": subject.weight}
+            common |= {"SYNTHETIC": "true"} if self.synthetic else {}
+            common |= {name.upper(): text for name, text in subject.covariates}
+            own = in_order(subject.regimen.doses, records[subject.id])
+            made = [dose_row(item) if isinstance(item, Dose) else self._observation_row(item) for item in own] or [
+                silent_row()
+            ]
+            rows += [{**common, **row} for row in made]
+        return nonmem_frame(rows)
+
+    def _observation_row(self, record: Record) -> dict[str, Any]:
+        other = {name.upper(): text for name, text in record.extra}
+        return other | observation_row(record, self._row(record))
+
+    def summary(self) -> pd.DataFrame:
+        """Return what there is of each output and subject.
+
+        Returns
+        -------
+        DataFrame
+            Columns output, unit, subject, n (all records), censored (how many of them), first and last (times, h),
+            minimum and maximum (of the values that are not censored, in `unit`; NaN without any).
+        """
+        return summary_frame(self.records)
+
     def doses_frame(self) -> pd.DataFrame:
         """Return the doses as the second table of a study: one row for each dose, 0 for an untreated control."""
         return pd.DataFrame([row for subject in self.subjects for row in _dose_rows(subject)])
@@ -162,6 +210,7 @@ class Study:
 
     def _row(self, record: Record) -> dict[str, Any]:
         row = {name: getattr(record, name) for name in _ROW_FIELDS}
+        row |= {"pre_dose": record.pre_dose} if record.pre_dose else {}
         row["censoring"] = record.kind if record.kind in ("left", "right", "interval") else "none"
         if record.kind == "logmean":
             row |= {name: _exp(row[name]) for name in ("value", "lower", "upper")}
@@ -214,6 +263,13 @@ _KIND_WORDS = {
     "mean": "mean",
     "logmean": "median",
 }
+
+
+def _plain(subject: dict[str, Any]) -> dict[str, Any]:
+    """A bolus is a bolus, whether a table says so (E5) or nothing says otherwise."""
+    for dose in subject["regimen"]["doses"]:
+        dose["timed_by"] = dose["timed_by"].replace("bolus", "")
+    return subject
 
 
 def _rounded(content: Any) -> Any:
@@ -281,4 +337,5 @@ def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
             "duration_unit": "h",
             "viability": dose.viable,
             "lot": dose.lot,
+            **({"timed_by": dose.timed_by} if dose.timed_by else {}),
         }

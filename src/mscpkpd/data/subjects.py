@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.record import COLUMNS
@@ -20,7 +21,7 @@ __all__ = ["DOSE_COLUMNS", "regimens_of", "subjects_of"]
 # what makes a dose in the rows of a study; rows that repeat all of it speak of the same dose
 DOSE_COLUMNS = (
     "dose", "dose_unit", "route", "dose_time", "dose_time_unit", "duration", "duration_unit", "viability",
-    "every", "every_unit", "doses",
+    "every", "every_unit", "doses", "timed_by",
 )  # fmt: skip
 DOSE_HINT = "a header such as 'dose [cells/kg]' or a column 'dose_unit'"
 UNTREATED_HINT = "its dose, or dose 0 for an untreated control"
@@ -165,10 +166,12 @@ def _regimen(reading: Reading, row: Row, time_column: str, lot: str, fallback: s
     if len(reading.findings) > before or start is None:
         return Regimen()
     try:
-        return infusion(
+        regimen = infusion(
             f"{amount!r} {unit}", row.text("route"), f"{duration or 0.0!r} h", at=f"{start!r} h",
             every=None if every is None else f"{every!r} h", doses=doses, viable=viable, lot=lot,
         )  # fmt: skip
+        timed_by = row.text("timed_by")
+        return Regimen(tuple(replace(dose, timed_by=timed_by) for dose in regimen)) if timed_by else regimen
     except DosingError as error:
         column = "viability" if "viable" in error.problem else "dose"
         reading.note(row, column, error.problem, expected=error.expected, hint=error.hint)

@@ -26,6 +26,7 @@ __all__ = ["Dose", "Regimen", "bolus", "hours", "infusion", "route_name"]
 TIME_HINT = "a number and a time unit, such as '35 d', '84 h' or '30 min'"
 AMOUNT_HINT = "a number and a unit, such as '2e6 cells/kg' or '1e8 cells'"
 MOST_DOSES = 10_000
+TIMED_BY = ("", "bolus", "rate", "model rate", "model duration")
 WORDS = ("name", "about", "source", "evidence", "note")
 # pint would cancel "mg/kg"; per body weight is therefore read from the text of the unit
 PER_WEIGHT = re.compile(r"\s*(?:/|\bper\b)\s*kg$")
@@ -81,6 +82,10 @@ class Dose:
         Viable fraction of the amount, 0 to 1; None where the route or nothing states it.
     lot : str
         Lot of the product.
+    timed_by : str
+        What the table says about the duration. "": `duration` as it stands, where 0 leaves it to the route. "bolus": a
+        jump, whatever the route says (E5). "rate": `duration` is AMT/RATE, which F lengthens (E6). "model rate" and
+        "model duration": the route must have one (E7, E8).
 
     Raises
     ------
@@ -95,6 +100,7 @@ class Dose:
     duration: float = 0.0
     viable: float | None = None
     lot: str = ""
+    timed_by: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "route", route_name(self.route))
@@ -110,6 +116,8 @@ class Dose:
                 )
         if self.viable is not None and not 0 <= self.viable <= 1:
             raise DosingError(f"viable fraction {self.viable:g}", expected="a number from 0 to 1", hint="0.9 for 90 %")
+        if self.timed_by not in TIMED_BY:
+            raise DosingError(f"timed_by '{self.timed_by}'", expected=", ".join(map(repr, TIMED_BY)))
         if not self.unit:
             raise DosingError(f"dose of {self.amount:g} has no unit", hint=AMOUNT_HINT)
         if not self.route:

@@ -17,9 +17,10 @@ import numpy as np
 
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.stiff import Interval, Program, compile_program
+from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System
 from mscpkpd.engine.timeline import Change, timeline
-from mscpkpd.errors import SolveError
+from mscpkpd.errors import SolveError, UsageError
 
 __all__ = ["DEFAULT_TOLERANCE", "Trajectory", "solve"]
 
@@ -27,6 +28,7 @@ __all__ = ["DEFAULT_TOLERANCE", "Trajectory", "solve"]
 DEFAULT_TOLERANCE = 3e-9
 # Times that differ by rounding alone, such as 0.2 + 0.1 and 0.3, are one time: the solver refuses so short an interval.
 MOMENT = 1e-13
+ENGINES = ("auto", "exact", "stiff")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def solve(
     weight: float | None = None,
     hours: float = 1.0,
     tolerance: float = DEFAULT_TOLERANCE,
+    engine: str = "stiff",
 ) -> Trajectory:
     """Solve a system for one subject.
 
@@ -88,6 +91,8 @@ def solve(
         Length of the model's time unit in hours.
     tolerance : float
         Relative tolerance of the solver.
+    engine : str
+        "stiff", "exact", or "auto": exact where the system has no feedback.
 
     Returns
     -------
@@ -97,6 +102,10 @@ def solve(
     ------
     DosingError
         If the doses are impossible for these values.
+    ModelError
+        If the exact engine is asked for a system with feedback.
+    UsageError
+        For another engine.
 
     Notes
     -----
@@ -107,15 +116,42 @@ def solve(
     index = np.array(free, dtype=int)
     values = np.asarray(values, dtype=float)
     changes = timeline(system, regimen, values, index, weight, hours)
-    scale = _scale(system, regimen, weight, hours, float(unique[-1]) if len(unique) else 0.0)
-    walk = _Walk(system, values, index, changes, tolerance, scale)
     try:
-        states, slopes = walk.through(unique)
+        found = _exactly(system, changes, unique, values, index, tolerance=tolerance, engine=engine)
+        if found is None:
+            scale = _scale(system, regimen, weight, hours, float(unique[-1]) if len(unique) else 0.0)
+            found = _Walk(system, values, index, changes, tolerance, scale).through(unique)
+        states, slopes = found
     except SolveError as error:
         states = np.full((len(system.states), len(unique)), np.nan)
         slopes = np.full((len(system.states), len(unique), len(index)), np.nan)
         return Trajectory(times, states[:, back], slopes[:, back] if free else None, str(error))
     return Trajectory(times, states[:, back], slopes[:, back] if free else None)
+
+
+def _exactly(
+    system: System,
+    changes: tuple[Change, ...],
+    times: np.ndarray,
+    values: np.ndarray,
+    free: np.ndarray,
+    *,
+    tolerance: float,
+    engine: str,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """States and slopes by the exact engine; None where the other one is asked for, or has to do."""
+    if engine not in ENGINES:
+        raise UsageError(f"engine='{engine}'", expected=" or ".join(ENGINES))
+    if engine == "stiff" or (engine == "auto" and not solving_order(system).exact):
+        return None
+    from mscpkpd.engine.exact import solve_exactly  # JAX is slow to load
+
+    try:
+        return solve_exactly(system, changes, times, values, free, tolerance)
+    except SolveError:
+        if engine == "exact":
+            raise
+        return None  # what grows or swings too fast for its steps
 
 
 class _Walk:

@@ -70,6 +70,10 @@ def _framed(problem: Problem, frame: Frame) -> Any:
     """
     x = pm.Flat(FRAME, shape=len(problem.free), initval=np.zeros(len(problem.free)))
     z = pt.constant(frame.center) + pt.dot(pt.constant(frame.axes), x)
+    if frame.exchange:
+        i, j = frame.exchange
+        s, d = z[i], z[j]
+        z = pt.set_subtensor(pt.set_subtensor(z[i], pt.softplus(d) - s)[j], pt.softplus(-d) - s)
     priors = [parameter.prior for parameter in problem.free]
     log = np.array([prior.transform == "log" for prior in priors])
     logit = np.array([prior.transform == "logit" for prior in priors])

@@ -3,6 +3,10 @@
 Few data leave strong correlations between parameters. In coordinates in which the posterior is about a standard
 normal the sampler needs fewer and larger steps, each of which is a solve. The change of coordinates is linear on the
 transformed scale and exact: it changes the speed, not the posterior.
+
+Two rates that follow each other, as loss of cells from lung and loss of their label, can exchange roles (flip-flop):
+the data fix the sum of their times 1/a + 1/b, and the posterior bends along it. One such pair is sampled as
+s = log(1/a + 1/b) and d = log(a/b), along which it is straight. That map keeps volumes: its Jacobian is 1.
 """
 
 from __future__ import annotations
@@ -18,6 +22,9 @@ from mscpkpd.problem import Problem
 __all__ = ["Frame", "find_frame"]
 
 MOST_EVALUATIONS = 60
+# Squared residuals, in units of their variance: below the first a swap of two rates cannot be seen in the data, above
+# the second each of them can.
+UNSEEN, SEEN = 1.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +37,22 @@ class Frame:
         About the mode.
     axes : array of shape (n_free, n_free)
         Lower triangular; its square is the covariance of the approximation.
+    exchange : (int, int) or None
+        Positions of two log rates that are sampled as (s, d).
     """
 
     center: np.ndarray
     axes: np.ndarray
+    exchange: tuple[int, int] | None = None
+
+    def place(self, x: np.ndarray) -> np.ndarray:
+        """Transformed parameters of the coordinates `x`, shape (n_free,)."""
+        z: np.ndarray = self.center + self.axes @ x
+        if self.exchange:
+            i, j = self.exchange
+            s, d = z[i], z[j]
+            z[i], z[j] = np.logaddexp(0.0, d) - s, np.logaddexp(0.0, -d) - s
+        return z
 
 
 def find_frame(problem: Problem) -> Frame:
@@ -70,7 +89,37 @@ def find_frame(problem: Problem) -> Frame:
     covariance = np.diag(spread**2)
     covariance[np.ix_(work.index, work.index)] = np.linalg.inv(jacobian.T @ jacobian + np.diag(1.0 / sd**2))
     center[work.index] = z
-    return Frame(center, np.linalg.cholesky(covariance))
+    pair = _exchangeable(problem, work, z)
+    return _bent(center, covariance, pair) if pair else Frame(center, np.linalg.cholesky(covariance))
+
+
+def _exchangeable(problem: Problem, work: Residuals, z: np.ndarray) -> tuple[int, int] | None:
+    """Positions of the two rates whose values can be swapped without a sign in the data; None where there are none."""
+    rates = [k for k, name in enumerate(work.names) if problem.model.parameter(name).unit.startswith("1/")]
+    rates = [k for k in rates if work.priors[k].transform == "log"]
+    work.freeze(z)
+    here, best, pair = work(z), UNSEEN, None
+    for n, a in enumerate(rates):
+        for b in rates[n + 1 :]:
+            swapped, one = z.copy(), z.copy()
+            swapped[[a, b]] = z[[b, a]]
+            one[a] = z[b]
+            change = float(np.sum((work(swapped) - here) ** 2))
+            if change < best and float(np.sum((work(one) - here) ** 2)) > SEEN:
+                best, pair = change, (int(work.index[a]), int(work.index[b]))
+    return pair
+
+
+def _bent(center: np.ndarray, covariance: np.ndarray, pair: tuple[int, int]) -> Frame:
+    """The frame in which a pair of log rates (a, b) stands as (s, d)."""
+    i, j = pair
+    center = center.copy()
+    a, b = center[i], center[j]
+    center[i], center[j] = np.logaddexp(-a, -b), a - b
+    share = 1.0 / (1.0 + np.exp(-center[j]))
+    inverse = np.eye(len(center))  # d(s, d)/d(a, b)
+    inverse[np.ix_(pair, pair)] = np.linalg.inv(np.array([[-1.0, share], [-1.0, share - 1.0]]))
+    return Frame(center, np.linalg.cholesky(inverse @ covariance @ inverse.T), pair)
 
 
 def _mode(work: Residuals, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from mscpkpd.units import same_dimension, scale_factor
 
 __all__ = ["Given", "Kind", "Profile", "Spread", "given_to", "profiles_of"]
 
+BEFORE = 1e-9  # relative
 Kind = Literal["bolus", "infusion", "extravascular"]
 
 
@@ -205,9 +206,14 @@ Sample = tuple[float, float, float, bool, float]  # time, value, limit, above, v
 def _samples(records: Iterable[Record], unit: str, rules: Rules) -> Iterator[Sample]:
     """Samples in order of time, replicates averaged."""
     factor = scale_factor("h", rules.time)
-    for time, same in groupby(sorted(records, key=lambda record: record.time), key=lambda record: record.time):
+    for time, same in groupby(sorted(records, key=_moment), key=_moment):
         replicates = [_sample(record, unit) for record in same]
         yield (time * factor, *_average(replicates))
+
+
+def _moment(record: Record) -> float:
+    """Time of a record; a moment earlier where it precedes a dose of its own time (E3)."""
+    return record.time - BEFORE * max(record.time, 1.0) if record.pre_dose else record.time
 
 
 def _sample(record: Record, unit: str) -> tuple[float, float, bool, float]:

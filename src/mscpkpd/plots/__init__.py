@@ -14,6 +14,7 @@ from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
 from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
+from mscpkpd.plots.studies import raw_data
 from mscpkpd.plots.style import Marks, save
 from mscpkpd.plots.terminal import terminal_phases
 
@@ -27,6 +28,7 @@ __all__ = [
     "identifiability",
     "learned_shares",
     "priors_and_posteriors",
+    "raw_data",
     "save",
     "schedules_side_by_side",
     "scored_patients",

@@ -1,0 +1,390 @@
+"""From the rows of an event table to the subjects, doses and records of a study."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
+from mscpkpd.data.event_checks import read_events
+from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, renamed
+from mscpkpd.data.record import COLUMNS as TIDY
+from mscpkpd.data.record import Record
+from mscpkpd.data.rows import record_of
+from mscpkpd.data.study import Study, Subject
+from mscpkpd.data.tables import Row, Table
+from mscpkpd.dosing import Dose, Regimen
+from mscpkpd.errors import DosingError, UnitError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+__all__ = ["dosed_by", "study_of_events"]
+
+NUMBER = re.compile(r"\d+(\.0*)?")
+# cells that mean the same in an event table and in a tidy one
+KEPT = ("unit", "lot", "study", "lloq", "method", "organ", "stat", "sd", "n", "lower", "upper", "replicate")
+# cells that make a row more than a value
+SPECIAL = frozenset(("limit", "lloq", "unit", "method", "organ", "stat", "sd", "sem", "se", "n", "lower", "upper",
+                     "replicate"))  # fmt: skip
+KNOWN = frozenset((*COLUMNS, *TIDY))
+# tidy cell: the column to name in a message
+TITLES = {
+    "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
+    "lower": "limit", "upper": "dv",
+}  # fmt: skip
+TIMED_BY = {-1.0: "model rate", -2.0: "model duration"}
+
+
+def study_of_events(
+    reading: Reading,
+    name: str,
+    outputs: str | Mapping[int | str, str] | None,
+    routes: str | Mapping[int | str, str] | None,
+    *,
+    regroup: bool = False,
+) -> Study:
+    """Read a study out of an event table.
+
+    Parameters
+    ----------
+    reading : Reading
+        Table, decimal sign and the units stated for `time`, `amt` and `dv`.
+    name : str
+        Name of the study.
+    outputs : str or mapping, optional
+        Names of what DVID, else CMT, observes; a text is the name of everything.
+    routes : str or mapping, optional
+        Routes by the CMT of a dose; a text is the route of all of them. A number without name stays a number: that of
+        a state of the model (D6).
+    regroup : bool
+        Whether rows of one subject may stand apart (D1).
+
+    Returns
+    -------
+    Study
+        With times in hours.
+
+    Raises
+    ------
+    DataError
+        With everything that is wrong.
+    """
+    reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units)
+    events, notes = read_events(reading, "h", regroup=regroup)
+    build = _Build(reading, _texts(outputs), _texts(routes))
+    grouped = by_subject(events)
+    subjects = tuple(build.subject(subject, own) for subject, own in grouped.items())
+    if not build.unit_known:
+        reading.findings.add(
+            "no unit of DV (D13)", column="DV", hint="the header 'DV [cells]', a column UNIT, or unit='cells'"
+        )
+        build.check_outputs(events)
+    records = [record for own in grouped.values() for record in build.records(own)] if build.unit_known else []
+    if not records and not reading.findings.lines:
+        reading.findings.add("no observation", hint="rows with EVID 0 and a DV; msc.simulate takes a table without")
+    reading.findings.stop()
+    records.sort(key=lambda record: record.row)
+    silent = sum(event.evid in (0, 2) and not event.observed for event in events)
+    if silent:
+        notes.append(f"{silent} row{'s' if silent > 1 else ''} without a value left out (D4)")
+    return Study(
+        name, subjects, tuple(records), reading.table.source, _is_synthetic(reading),
+        tuple(dict.fromkeys(row.text("study") for row in reading.table.rows if row.text("study"))),
+        (*notes[:20], *sorted(build.notes)),
+    )  # fmt: skip
+
+
+def dosed_by(event: Event) -> str:
+    """Return what the row says about the duration of its dose, as in `Dose.timed_by`."""
+    if event.rate > 0:
+        return "rate"
+    return TIMED_BY.get(event.rate, "" if event.duration > 0 else "bolus")
+
+
+def _is_synthetic(reading: Reading) -> bool:
+    named = "SYNTHETIC" in reading.table.source.upper()
+    return named or any(reading.truth(row, "synthetic") for row in reading.table.rows if "synthetic" in row.cells)
+
+
+def _texts(names: str | Mapping[int | str, str] | None) -> str | dict[str, str]:
+    if names is None or isinstance(names, str):
+        return names or {}
+    return {str(key): value for key, value in names.items()}
+
+
+class _Build:
+    """Makes subjects and records; holds what is said once for a whole table."""
+
+    def __init__(self, reading: Reading, outputs: str | dict[str, str], routes: str | dict[str, str]) -> None:
+        self.reading, self.outputs, self.routes = reading, outputs, routes
+        self.notes: set[str] = set()
+        self.told: set[str] = set()
+        table = reading.table
+        self.key = "dvid" if "dvid" in table.columns else "cmt"
+        self.unit = self._one_unit()
+        units = {"value": table.units.get("dv", ""), "weight": _weight_unit(table)}
+        titles = {tidy: table.titles.get(own, own.upper()) for tidy, own in TITLES.items()}
+        columns = (*TIDY, *table.columns)
+        self.tidy = Reading(
+            Table(table.source, columns, {k: v for k, v in units.items() if v}, titles, ()),
+            reading.findings,
+            reading.decimal,
+            {"value": reading.units["dv"], "time": "h"} if "dv" in reading.units else {"time": "h"},
+        )
+
+    @property
+    def unit_known(self) -> bool:
+        """Whether values have a unit, or there is none."""
+        table = self.reading.table
+        return "dv" not in table.columns or "unit" in table.columns or "dv" in table.units or "dv" in self.reading.units
+
+    def _one_unit(self) -> str:
+        """Unit of all values where it is stated once and is nothing special; blank otherwise."""
+        stated = {self.reading.table.units.get("dv", ""), self.reading.units.get("dv", "")} - {""}
+        try:
+            unit = known_unit(stated.pop()) if len(stated) == 1 else ""
+        except UnitError:
+            return ""  # reported with the first row
+        return "" if unit == PERCENT_OF_DOSE else unit
+
+    # ---- subjects ----------------------------------------------------------------------------------------------------
+
+    def subject(self, name: str, events: Sequence[Event]) -> Subject:
+        doses = [dose for event in events if event.doses for dose in self._doses(event)]
+        weight = self._weight(name, events)
+        per_kg = [event for event, unit in ((e, self._unit(e)) for e in events if e.doses) if unit.endswith("/kg")]
+        if (
+            weight is None
+            and per_kg
+            and not any(event.row.text(_weight_column(self.reading.table) or "") for event in events)
+        ):
+            hint = "a column 'WEIGHT [kg]', or the dose in cells"
+            self._note(per_kg[0].row, "amt", f"subject '{name}' is dosed per kg without a weight (T4)", hint=hint)
+        species = next((event.row.text("species") for event in events if event.row.text("species")), "")
+        return Subject(name, Regimen(tuple(doses)), weight, species, self._covariates(events))
+
+    def _unit(self, event: Event) -> str:
+        table = self.reading.table
+        return event.row.text("amt_unit") or table.units.get("amt", "") or self.reading.units.get("amt", "")
+
+    def _doses(self, event: Event) -> list[Dose]:
+        unit, route = self._unit(event), self._route(event)
+        if not unit:
+            self._once("amt", "no unit of AMT (D13)", "the header 'AMT [cells]', or amount_unit='cells'")
+        if event.time < 0:
+            hint = "times count from the start; shift them so that the first event is at 0"
+            self._note(event.row, "time", f"negative time '{event.row.text('time')}'", expected="0 or more", hint=hint)
+        if not unit or not route or event.time < 0:
+            return []
+        duration = event.amount / event.rate if event.rate > 0 else event.duration
+        lot, timed_by = event.row.text("lot"), dosed_by(event)
+        try:
+            return [
+                Dose(_exact(time), event.amount, unit, route, _exact(duration), event.viable, lot, timed_by)
+                for time in event.times
+            ]
+        except DosingError as error:
+            self._note(event.row, "amt", error.problem, expected=error.expected, hint=error.hint)
+            return []
+
+    def _route(self, event: Event) -> str:
+        if isinstance(self.routes, str):
+            return self.routes
+        text = _plain(event.row.text("cmt"))
+        if text in self.routes:
+            return self.routes[text]
+        if not text:
+            self._once("cmt", "no CMT says where doses go (D6)", "a column CMT, or routes='iv'")
+        elif self.routes and NUMBER.fullmatch(text):
+            known = ", ".join(self.routes)
+            self._note(event.row, "cmt", f"CMT {text} does not exist in routes (D6)", expected=f"one of {known}",
+                       hint=f"routes={{{text}: 'iv'}}")  # fmt: skip
+        return text
+
+    def _weight(self, name: str, events: Sequence[Event]) -> float | None:
+        column = _weight_column(self.reading.table)
+        if column is None:
+            return None
+        stated = [event.row for event in events if event.row.text(column)]
+        if not stated:
+            return None
+        different = next((row for row in stated if row.text(column) != stated[0].text(column)), None)
+        if different is not None:
+            self._note(different, column, f"weight of subject '{name}' changes (K1)", hint="one weight, that at dosing")
+            return None
+        row = Row(stated[0].number, {"weight": stated[0].text(column)}, {"weight": column.upper()})
+        return self.tidy.measure(row, "weight", "kg", hint=f"the header '{column.upper()} [kg]'")
+
+    def _covariates(self, events: Sequence[Event]) -> tuple[tuple[str, str], ...]:
+        constant = []
+        known = {*KNOWN, _weight_column(self.reading.table)}
+        for name in self.reading.table.columns:
+            if name in known:
+                continue
+            texts = {event.row.text(name) for event in events if event.row.text(name)}
+            if len(texts) == 1:
+                constant.append((name, texts.pop()))
+            elif texts:
+                title = self.reading.table.titles[name]
+                self.notes.add(f"{title} varies within a subject: kept with its rows, used by nothing (K1)")
+        return tuple(constant)
+
+    # ---- records -----------------------------------------------------------------------------------------------------
+
+    def records(self, events: Sequence[Event]) -> list[Record]:
+        found = []
+        for place, event in enumerate(events):
+            if not event.observed:
+                continue
+            record = self._ordinary(event) if self._is_ordinary(event) else self._as_tidy(event)
+            if record is not None:
+                later = (e for e in events[place + 1 :] if e.doses and SameTime.holds(e.time, event.time))
+                pending = sum(1 for _ in later) if self._dose_at(events, place) else 0
+                found.append(replace(record, pre_dose=pending) if pending else record)
+        return _numbered(found)
+
+    def check_outputs(self, events: Sequence[Event]) -> None:
+        """Note what has no name among the outputs, where values cannot be read."""
+        for event in events:
+            if event.observed:
+                self._output(event)
+
+    def _is_ordinary(self, event: Event) -> bool:
+        """Whether a row is a value and nothing else: most are, and tables are long."""
+        plain = event.row.cells.keys().isdisjoint(SPECIAL) and event.row.text("cens") in ("", "0")
+        return plain and event.time >= 0 and bool(self.unit)
+
+    def _ordinary(self, event: Event) -> Record | None:
+        output, value = self._output(event), self.reading.number(event.row, "dv")
+        if output is None or value is None:
+            return None
+        if value < 0:
+            return self._as_tidy(event)  # perhaps no count of cells
+        row = event.row
+        where = f"{self.reading.table.source} row {row.number}"
+        return Record(
+            row.number, event.subject, event.time, "h", output, "value", value, None, None, None, None, self.unit,
+            study=row.text("study"), occasion=row.text("occ"), lot=row.text("lot"), where=where,
+            extra=self._extra(event),
+        )  # fmt: skip
+
+    def _as_tidy(self, event: Event) -> Record | None:
+        """A record by the rules of tidy tables, with censoring and summaries."""
+        row = self._tidy_row(event)
+        record = None if row is None else record_of(self.tidy, row)[0]
+        return None if record is None else replace(record, extra=self._extra(event))
+
+    def _dose_at(self, events: Sequence[Event], place: int) -> bool:
+        after = place + 1
+        return after < len(events) and SameTime.holds(events[after].time, events[place].time)
+
+    def _extra(self, event: Event) -> tuple[tuple[str, str], ...]:
+        return tuple((name, text) for name, text in event.row.cells.items() if name not in KNOWN)
+
+    def _tidy_row(self, event: Event) -> Row | None:
+        output = self._output(event)
+        censored = self._censored(event.row)
+        if output is None or censored is None:
+            return None
+        cells = {name: event.row.text(name) for name in KEPT}
+        cells |= {"value": event.row.text("dv"), "occasion": event.row.text("occ")}
+        cells |= {"subject": event.subject, "output": output, "time": self._decimal(event.time), **censored}
+        return Row(event.row.number, {name: text for name, text in cells.items() if text})
+
+    def _output(self, event: Event) -> str | None:
+        if isinstance(self.outputs, str):
+            return self.outputs
+        text = _plain(event.row.text(self.key))
+        if text in self.outputs:
+            return self.outputs[text]
+        title = self.key.upper()
+        if not text:
+            if self.key not in self.reading.table.columns:
+                self._once("dv", "nothing says what DV observes (D6)", "a column DVID, or outputs='conc'")
+            else:
+                self._note(event.row, self.key, "missing on an observation (D7)", hint="the output that is observed")
+            return None
+        if NUMBER.fullmatch(text):
+            problem = f"{title} {text} has no name (D6)"
+            if self.outputs:
+                expected = f"one of {', '.join(self.outputs)}"
+                self._note(event.row, self.key, problem, expected=expected, hint=f"outputs={{{text}: 'conc'}}")
+            else:
+                self._once(self.key, problem, f"outputs={{{text}: 'conc'}}, or names of outputs in {title}")
+            return None
+        if self.outputs:
+            near = closest(text, self.outputs) or tuple(self.outputs)
+            self._note(event.row, self.key, f"'{text}' is not in outputs", hint=" or ".join(near))
+            return None
+        return text
+
+    def _censored(self, row: Row) -> dict[str, str] | None:
+        """Cells of a tidy row that say what CENS and LIMIT say (B1, B2)."""
+        cens, limit, value = row.text("cens"), row.text("limit"), row.text("dv")
+        if cens in ("", "0", "0.0", "none"):
+            return {}
+        if cens not in ("1", "-1", "1.0", "-1.0"):
+            expected = "0 observed, 1 below DV, -1 above DV (B1)"
+            self._note(row, "cens", f"CENS '{cens}'", expected=expected, hint="1 with the limit in DV")
+            return None
+        below = not cens.startswith("-")
+        if not limit:
+            return (
+                {"censoring": "left", "upper": value, "value": ""}
+                if below
+                else {"censoring": "right", "lower": value, "value": ""}
+            )
+        first, second = (limit, value) if below else (value, limit)
+        numbers = [self.reading.number(row, name) for name in (("limit", "dv") if below else ("dv", "limit"))]
+        if None in numbers:
+            return None
+        if numbers[0] >= numbers[1]:  # type: ignore[operator]  # None was excluded above
+            side = "below" if below else "above"
+            problem = f"LIMIT {limit} is not {side} DV {value} with CENS {cens} (B2)"
+            self._note(row, "limit", problem, hint="the two bounds of the interval, DV the limit of quantification")
+            return None
+        return {"censoring": "interval", "lower": first, "upper": second, "value": ""}
+
+    def _decimal(self, number: float) -> str:
+        return repr(number).replace(".", self.reading.decimal)
+
+    def _note(self, row: Row, column: str, problem: str, *, expected: str = "", hint: str = "") -> None:
+        title = self.reading.table.titles.get(column, column.upper())
+        self.reading.findings.add(problem, row=row.number, column=title, expected=expected, hint=hint)
+
+    def _once(self, column: str, problem: str, hint: str) -> None:
+        if problem not in self.told:
+            self.told.add(problem)
+            self.reading.findings.add(problem, column=self.reading.table.titles.get(column, column.upper()), hint=hint)
+
+
+def _numbered(records: Sequence[Record]) -> list[Record]:
+    """Tell records that say the same thing again (E1) from the first by their `replicate`."""
+    seen: dict[tuple[object, ...], int] = {}
+    found = []
+    for record in records:
+        key = (record.study, record.time, record.output, record.method, record.lot, record.occasion, record.pre_dose)
+        number = seen[key, record.replicate] = seen.get((key, record.replicate), 0) + 1
+        again = number > 1 and not record.replicate
+        found.append(replace(record, replicate=str(number)) if again else record)
+    return found
+
+
+def _exact(number: float) -> float:
+    return float(f"{number:.12g}")
+
+
+def _plain(text: str) -> str:
+    return text.split(".", maxsplit=1)[0] if NUMBER.fullmatch(text) else text
+
+
+def _weight_column(table: Table) -> str | None:
+    return next((name for name in ("weight", "wt") if table.units.get(name)), None)
+
+
+def _weight_unit(table: Table) -> str:
+    column = _weight_column(table)
+    return table.units.get(column, "") if column else ""

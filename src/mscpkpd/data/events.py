@@ -1,0 +1,119 @@
+"""The rows of a NONMEM-style event table as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mscpkpd.data.tables import Row, Table
+
+__all__ = ["COLUMNS", "Event", "SameTime", "by_subject", "is_event_table", "renamed"]
+
+# columns with a meaning (2.1); everything else is a covariate or a property of its row
+COLUMNS = (
+    "id", "time", "evid", "cmt", "dvid", "dv", "mdv", "amt", "amt_unit", "viab", "rate", "dur", "addl", "ii", "ss",
+    "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit",
+)  # fmt: skip
+OTHER_NAMES = {"ytype": "dvid", "tinf": "dur"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row.
+
+    Attributes
+    ----------
+    row : Row
+        Its text and number.
+    subject : str
+        ID.
+    time : float
+        In the unit that was asked for.
+    evid : int
+        0 to 4.
+    observed : bool
+        MDV = 0: the row brings a value (D4).
+    amount : float
+        AMT in its own unit.
+    rate, duration, interval : float
+        RATE in units of AMT per unit of time, DUR and II; 0 where missing.
+    additional : int
+        ADDL.
+    viable : float or None
+        VIAB.
+    """
+
+    row: Row
+    subject: str
+    time: float
+    evid: int
+    observed: bool
+    amount: float = 0.0
+    rate: float = 0.0
+    duration: float = 0.0
+    interval: float = 0.0
+    additional: int = 0
+    viable: float | None = None
+
+    @property
+    def doses(self) -> bool:
+        """Whether the row gives a dose."""
+        return self.evid in (1, 4)
+
+    @property
+    def resets(self) -> bool:
+        """Whether the row resets every state."""
+        return self.evid in (3, 4)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Nominal times of the dose and its additional doses (E17)."""
+        return tuple(self.time + number * self.interval for number in range(self.additional + 1))
+
+
+class SameTime:
+    """Times that differ by rounding alone, such as 0.1 + 0.2 and 0.3, are one time."""
+
+    RELATIVE = 1e-11
+
+    @classmethod
+    def holds(cls, one: float, other: float) -> bool:
+        """Whether two times are the same."""
+        return abs(one - other) <= cls.RELATIVE * max(1.0, abs(one), abs(other))
+
+
+def is_event_table(table: Table) -> bool:
+    """Whether the columns are those of an event table: TIME with EVID or AMT, or ID, TIME, DV with MDV or CMT."""
+    columns = {OTHER_NAMES.get(name, name) for name in table.columns}
+    if {"subject", "output"} & columns:
+        return False
+    return bool(columns & {"evid", "amt"}) or ({"id", "time", "dv"} <= columns and bool(columns & {"mdv", "cmt"}))
+
+
+def renamed(table: Table) -> Table:
+    """Return the table with one name for each meaning: YTYPE is DVID, TINF is DUR."""
+    old = {name for name in table.columns if name in OTHER_NAMES and OTHER_NAMES[name] not in table.columns}
+    if not old:
+        return table
+
+    def new(name: str) -> str:
+        return OTHER_NAMES[name] if name in old else name
+
+    return replace(
+        table,
+        columns=tuple(map(new, table.columns)),
+        units={new(name): unit for name, unit in table.units.items()},
+        titles={new(name): title for name, title in table.titles.items()},
+        rows=tuple(replace(row, cells={new(name): text for name, text in row.cells.items()}) for row in table.rows),
+    )
+
+
+def by_subject(events: Sequence[Event]) -> dict[str, list[Event]]:
+    """Return the rows of each subject, in order of first appearance."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        found.setdefault(event.subject, []).append(event)
+    return found

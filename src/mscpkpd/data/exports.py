@@ -1,0 +1,116 @@
+"""A study in other forms: as a NONMEM-style event table, and in numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mscpkpd.data.record import Record
+    from mscpkpd.dosing import Dose
+
+__all__ = ["dose_row", "in_order", "nonmem_frame", "observation_row", "silent_row", "summary_frame"]
+
+# columns in this order, the others after them; those in which nothing stands are left out
+ALWAYS = ("ID", "TIME", "EVID", "AMT", "CMT", "DVID", "DV", "MDV")
+FIRST = ("ID", "TIME", "EVID", "AMT", "AMT_UNIT", "RATE", "DUR", "VIAB", "CMT", "DVID", "DV", "UNIT", "MDV", "CENS",
+         "LIMIT", "OCC", "LOT", "STUDY")  # fmt: skip
+RATES = {"model rate": -1.0, "model duration": -2.0}
+CENS = {"left": 1, "right": -1, "interval": 1}
+SAME = ("method", "organ", "replicate", "stat", "sd", "n")
+
+
+def in_order(doses: Sequence[Dose], records: Sequence[Record]) -> list[Dose | Record]:
+    """Return doses and records in order of time; a record after the doses of its time, but for its `pre_dose` (E3)."""
+    keyed: list[tuple[tuple[float, int, int], Dose | Record]] = []
+    at: dict[float, int] = {}
+    for dose in doses:
+        at[dose.time] = at.get(dose.time, 0) + 1
+        keyed.append(((dose.time, 2 * at[dose.time], 0), dose))
+    for number, record in enumerate(records):
+        before = max(at.get(record.time, 0) - record.pre_dose, 0)
+        keyed.append(((record.time, 2 * before + 1, number), record))
+    return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def dose_row(dose: Dose) -> dict[str, Any]:
+    """Return a dose as a row with EVID 1; additional doses stand in rows of their own (E17)."""
+    rate = RATES.get(dose.timed_by)
+    if dose.timed_by == "rate":
+        rate = dose.amount / dose.duration
+    timed = {"DUR": dose.duration or None} if rate is None else {"RATE": rate}
+    return {
+        "TIME": dose.time, "EVID": 1, "AMT": dose.amount, "AMT_UNIT": dose.unit, **timed, "VIAB": dose.viable,
+        "CMT": dose.route, "LOT": dose.lot or None, "MDV": 1,
+    }  # fmt: skip
+
+
+def observation_row(record: Record, tidy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as a row with EVID 0, from its row in a tidy table."""
+    row: dict[str, Any] = {
+        "TIME": record.time, "EVID": 0, "CMT": record.output, "DVID": record.output, "MDV": 0, "CENS": 0,
+        "UNIT": record.unit, "OCC": record.occasion or None, "LOT": record.lot or None, "STUDY": record.study or None,
+    }  # fmt: skip
+    row |= {name.upper(): tidy[name] for name in SAME if tidy[name] not in ("", None)}
+    if record.stat == "value":
+        row.pop("STAT", None)
+    if record.kind == "interval":  # B2: DV is the limit of quantification, LIMIT the other bound
+        return row | {"DV": record.upper, "LIMIT": record.lower, "CENS": CENS["interval"]}
+    if record.kind in CENS:
+        return row | {"DV": record.value, "CENS": CENS[record.kind]}
+    return row | {"DV": tidy["value"], "LOWER": tidy["lower"], "UPPER": tidy["upper"]}
+
+
+def silent_row() -> dict[str, Any]:
+    """Return the row of a subject that has neither dose nor record: EVID 2 (E35)."""
+    return {"TIME": 0.0, "EVID": 2, "CMT": "1", "MDV": 1}
+
+
+def nonmem_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows as a table with units in the header, or in columns where there are several (D13)."""
+    frame = pd.DataFrame(list(rows), dtype=object)
+    for column in ALWAYS:
+        if column not in frame:
+            frame[column] = None
+    kept = [column for column in FIRST if column in frame]
+    frame = frame[[*kept, *(column for column in frame if column not in kept)]]
+    header = {"TIME": "TIME [h]", "DUR": "DUR [h]", "WEIGHT": "WEIGHT [kg]"}
+    for column, unit in (("AMT", "AMT_UNIT"), ("DV", "UNIT")):
+        units = list(frame[unit].dropna().unique()) if unit in frame else []
+        if len(units) == 1:
+            header[column] = f"{column} [{units[0]}]"
+            frame = frame.drop(columns=unit)
+    empty = [column for column in frame if column not in ALWAYS and not frame[column].notna().any()]
+    frame = frame.drop(columns=empty)
+    whole = dict.fromkeys(("EVID", "MDV"), int)
+    return frame.astype(whole).rename(columns=header).reset_index(drop=True)
+
+
+def summary_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a row for each output, unit and subject, in order of first appearance."""
+    found: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        found.setdefault((record.output, record.unit, record.subject), []).append(record)
+    return pd.DataFrame(
+        [_summary(*key, own) for key, own in found.items()],
+        columns=["output", "unit", "subject", "n", "censored", "first", "last", "minimum", "maximum"],
+    )
+
+
+def _summary(output: str, unit: str, subject: str, records: Sequence[Record]) -> dict[str, Any]:
+    censored = [record for record in records if record.kind in CENS]
+    values = [
+        math.exp(record.value) if record.kind == "logmean" else record.value
+        for record in records
+        if record.kind not in CENS
+    ]
+    times = [record.time for record in records]
+    return {
+        "output": output, "unit": unit, "subject": subject, "n": len(records), "censored": len(censored),
+        "first": min(times), "last": max(times), "minimum": min(values, default=float("nan")),
+        "maximum": max(values, default=float("nan")),
+    }  # fmt: skip

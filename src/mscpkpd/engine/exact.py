@@ -1,0 +1,294 @@
+"""The exact engine: systems without feedback, by matrix exponentials and collocation, compiled by JAX.
+
+States that exchange linearly are carried by matrix exponentials, those that follow by collocation on steps that are
+short after every event and double from there. How fine the steps are is chosen before a solve, from the fastest rate;
+what they leave out is measured in it; where that is too much, the solve is repeated with finer ones. A solve does not
+depend on the solves before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mscpkpd.engine.compiled import Found, Inputs, Layout, solved
+from mscpkpd.engine.intervals import Intervals, intervals_of
+from mscpkpd.engine.mesh import mesh_of
+from mscpkpd.engine.resolution import LEVELS, Resolution, finer_than, guessed
+from mscpkpd.engine.structure import solving_order
+from mscpkpd.engine.system import System
+from mscpkpd.engine.timeline import Change
+from mscpkpd.engine.traced import equations_of
+from mscpkpd.errors import ModelError
+
+__all__ = [
+    "Given",
+    "change_when_finer",
+    "compiled_solver",
+    "given_of",
+    "pull_back",
+    "solve_exactly",
+]
+
+POINTS = 9
+
+
+def solve_exactly(
+    system: System,
+    changes: Sequence[Change],
+    times: np.ndarray,
+    values: np.ndarray,
+    free: np.ndarray,
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solve a system without feedback through all its changes.
+
+    Parameters
+    ----------
+    system : System
+        Equations.
+    changes : sequence of Change
+        In order of time.
+    times : array of shape (n_times,)
+        Model time unit; before time 0 states have their start values.
+    values : array of shape (n_parameters,)
+        In the order of the system.
+    free : array of int, shape (n_free,)
+        Positions of the parameters to differentiate by.
+    tolerance : float
+        What may be left out, relative to the largest value of each state.
+
+    Returns
+    -------
+    tuple of array
+        States of shape (n_states, n_times), sensitivities of shape (n_states, n_times, n_free).
+
+    Raises
+    ------
+    ModelError
+        If the system has feedback.
+    SolveError
+        If a rate or a state is not finite, or the steps would have to be too many.
+    """
+    states, slopes, _ = _solved(system, changes, times, values, free, tolerance=tolerance)
+    return states, slopes
+
+
+def change_when_finer(
+    system: System, changes: Sequence[Change], times: np.ndarray, values: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """Check the accuracy of a solve: repeat it with steps of half the size, the shortest 2^9 times shorter.
+
+    Parameters
+    ----------
+    system, changes, times, values, tolerance
+        As in `solve_exactly`.
+
+    Returns
+    -------
+    array of shape (n_states,)
+        Largest change of each state, relative to its largest value.
+
+    Raises
+    ------
+    ModelError, SolveError
+        As in `solve_exactly`.
+    """
+    none = np.array([], dtype=int)
+    usual, _, resolution = _solved(system, changes, times, values, none, tolerance=tolerance)
+    finer = Resolution(resolution.levels + LEVELS, 2 * resolution.steps)
+    again, _, _ = _solved(system, changes, times, values, none, tolerance=tolerance, resolution=finer)
+    size = np.max(np.abs(again), axis=1, initial=0.0)
+    return np.asarray(np.max(np.abs(usual - again), axis=1, initial=0.0) / np.where(size > 0, size, 1.0))
+
+
+def pull_back(
+    system: System,
+    changes: Sequence[Change],
+    times: np.ndarray,
+    values: np.ndarray,
+    free: np.ndarray,
+    *,
+    cotangent: np.ndarray,
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solve, and differentiate a weighted sum of the states in reverse: its cost does not grow with the parameters.
+
+    Parameters
+    ----------
+    system, changes, times, values, free, tolerance
+        As in `solve_exactly`.
+    cotangent : array of shape (n_states, n_times)
+        Weight of each state at each time.
+
+    Returns
+    -------
+    tuple of array
+        States of shape (n_states, n_times), derivatives of the sum by the free parameters of shape (n_free,).
+
+    Raises
+    ------
+    ModelError, SolveError
+        As in `solve_exactly`.
+    """
+    given = given_of(system, changes, times, values, len(free))
+    if given is None:
+        return np.zeros(cotangent.shape), np.zeros(len(free))
+    weights = np.zeros((len(cotangent), len(given.intervals.times)))
+    weights[:, : len(times)] = cotangent
+    found, pulled, _ = _resolved(given, "reverse", weights, tolerance)
+    moves = _moves(given.intervals, free, len(values))
+    gradient = sum(
+        np.tensordot(move, np.asarray(pull), axes=np.ndim(pull)) for move, pull in zip(moves, pulled, strict=True)
+    )
+    return np.asarray(found.states)[:, : len(times)], np.asarray(gradient)
+
+
+class Given(NamedTuple):
+    """One solve.
+
+    Attributes
+    ----------
+    system : System
+    intervals : Intervals
+    infused : tuple of int
+        States that an infusion enters.
+    inputs : Inputs
+    layout : Layout
+    """
+
+    system: System
+    intervals: Intervals
+    infused: tuple[int, ...]
+    inputs: Inputs
+    layout: Layout
+
+
+def given_of(
+    system: System, changes: Sequence[Change], times: np.ndarray, values: np.ndarray, n_free: int
+) -> Given | None:
+    """Lay out a solve; None where there is nothing to solve.
+
+    Parameters
+    ----------
+    system, changes, times, values
+        As in `solve_exactly`.
+    n_free : int
+        Number of free parameters.
+
+    Returns
+    -------
+    Given or None
+
+    Raises
+    ------
+    ModelError
+        If the system has feedback.
+    """
+    order = solving_order(system)
+    if not order.exact:
+        raise ModelError(f"the exact engine cannot solve this: {order}", hint="engine='stiff'")
+    if not system.states or len(times) == 0:
+        return None
+    intervals = intervals_of(changes, times, (len(system.states), len(system.switches), n_free))
+    infused = tuple(int(i) for i in np.flatnonzero(np.any(intervals.rates != 0, axis=1)))
+    inputs = Inputs(values, intervals.begins, intervals.lengths, intervals.jumps, intervals.rates)
+    layout = Layout(intervals.switches, intervals.kind, intervals.sample, intervals.times, intervals.at)
+    return Given(system, intervals, infused, inputs, layout)
+
+
+def _solved(
+    system: System,
+    changes: Sequence[Change],
+    times: np.ndarray,
+    values: np.ndarray,
+    free: np.ndarray,
+    *,
+    tolerance: float,
+    resolution: Resolution | None = None,
+) -> tuple[np.ndarray, np.ndarray, Resolution]:
+    """States, sensitivities, and the resolution that they needed."""
+    given = given_of(system, changes, times, values, len(free))
+    if given is None:
+        n = len(system.states)
+        return np.zeros((n, len(times))), np.zeros((n, len(times), len(free))), Resolution(LEVELS)
+    moves = _moves(given.intervals, free, len(values)) if len(free) else None
+    mode = "states" if moves is None else "forward"
+    found, slopes, resolution = _resolved(given, mode, moves, tolerance, resolution)
+    states = np.asarray(found.states)[:, : len(times)]
+    if slopes is None:
+        return states, np.zeros((*states.shape, 0)), resolution
+    return states, np.moveaxis(np.asarray(slopes), 0, -1)[:, : len(times)], resolution
+
+
+def _resolved(
+    given: Given, mode: str, along: Any, tolerance: float, resolution: Resolution | None = None
+) -> tuple[Found, Any, Resolution]:
+    """Solve with finer steps until what they leave out is small enough."""
+    resolution = resolution or guessed(given.system, given.inputs.values, given.intervals)
+    while True:
+        found, more = compiled_solver(given.system, given.infused, resolution, mode)(given.inputs, along, given.layout)
+        finer = finer_than(found, resolution, tolerance)
+        if finer == resolution:
+            return found, more, resolution
+        resolution = finer
+
+
+def _moves(intervals: Intervals, free: np.ndarray, count: int) -> Inputs:
+    """Derivatives of the inputs by each free parameter, as first dimension."""
+    own = np.zeros((len(free), count))
+    own[np.arange(len(free)), free] = 1.0
+    moved = (intervals.d_begins, intervals.d_lengths, intervals.d_jumps, intervals.d_rates)
+    return Inputs(own, *(np.moveaxis(each, -1, 0) for each in moved))
+
+
+@lru_cache(maxsize=256)
+def compiled_solver(system: System, infused: tuple[int, ...], resolution: Resolution, mode: str) -> Callable[..., Any]:
+    """A solver for one system, one set of infused states and one resolution.
+
+    Parameters
+    ----------
+    system : System
+        Equations.
+    infused : tuple of int
+        States that an infusion enters.
+    resolution : Resolution
+        How finely intervals are divided.
+    mode : str
+        "states"; "forward" or "reverse" for derivatives; "batch" for states of several subjects.
+
+    Returns
+    -------
+    callable
+        Of inputs, what the mode needs beside them, and layout; compiled at its first use with arrays of one shape.
+    """
+    mesh = mesh_of(resolution.levels, resolution.steps, POINTS)
+    solve = partial(solved, equations_of(system), infused, mesh)
+
+    def forward(inputs: Inputs, moves: Inputs, layout: Layout) -> tuple[Found, Any]:
+        def along(move: Inputs) -> tuple[Found, Found]:
+            return jax.jvp(lambda given: solve(given, layout), (inputs,), (move,))
+
+        found, moved = jax.vmap(along, out_axes=(None, 0))(moves)
+        return found, moved.states
+
+    def reverse(inputs: Inputs, weights: Any, layout: Layout) -> tuple[Found, Inputs]:
+        def states_first(given: Inputs) -> tuple[Any, Found]:
+            found = solve(given, layout)
+            return found.states, found
+
+        _, back, found = jax.vjp(states_first, inputs, has_aux=True)
+        return found, back(weights)[0]
+
+    def states(inputs: Inputs, _: None, layout: Layout) -> tuple[Found, None]:
+        return solve(inputs, layout), None
+
+    def batch(inputs: Inputs, _: None, layout: Layout) -> tuple[Found, None]:
+        return jax.vmap(solve)(inputs, layout), None
+
+    modes: dict[str, Callable[..., Any]] = {"states": states, "forward": forward, "reverse": reverse, "batch": batch}
+    return jax.jit(modes[mode])

@@ -1,0 +1,249 @@
+"""Simulate an event table: one row of output for each row with EVID 0 or 2, at exact times (conventions, section 8).
+
+Numbers are in the units of the model unless the header states others. A subject starts at its first row, and again at
+each reset, unless the model names the time ``t``: then it starts at t = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mscpkpd.administration import AT_ONCE, bioavailability, timing
+from mscpkpd.data.cells import Reading
+from mscpkpd.data.event_checks import read_events
+from mscpkpd.data.event_study import dosed_by
+from mscpkpd.data.events import Event, SameTime, by_subject, is_event_table, renamed
+from mscpkpd.data.findings import Findings
+from mscpkpd.data.tables import read_table, table_of_frame
+from mscpkpd.dosing import Dose, Regimen
+from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
+from mscpkpd.engine.system import System, build_system
+from mscpkpd.engine.timeline import timeline
+from mscpkpd.errors import DataError, UnknownName, UsageError
+from mscpkpd.event_plan import Plan
+from mscpkpd.model import Model
+
+__all__ = ["EventTable", "RowOutput", "simulate_events"]
+
+EventTable = pd.DataFrame | str | Path
+RowOutput = pd.DataFrame
+NO_FREE = np.array([], dtype=int)
+
+
+def simulate_events(
+    model: Model,
+    events: EventTable,
+    *,
+    outputs: Sequence[str] | None = None,
+    times: Sequence[float] | None = None,
+    parameters: Mapping[str, float] | None = None,
+    weight: str | None = None,
+    decimal: str = ".",
+) -> RowOutput:
+    """Simulate an event table.
+
+    Parameters
+    ----------
+    model : Model
+        With values for every parameter.
+    events : DataFrame or path
+        NONMEM-style table; numbers in the units of the model where the header states none.
+    outputs : sequence of str, optional
+        Outputs and states wanted; all by default.
+    times : sequence of float, optional
+        Times in the model's unit: a row for each subject and time instead of the rows of the table (E4).
+    parameters : mapping of str to float, optional
+        Values that replace those of the model, in its units.
+    weight : str, optional
+        Body weight of subjects without a column ``WEIGHT [kg]``, "70 kg".
+    decimal : "." or ","
+        Decimal sign.
+
+    Returns
+    -------
+    DataFrame
+        ID, TIME, EVID, DVID and a column for each output and state; ``attrs`` has units, notes and failures.
+    """
+    model = model.fix(**parameters) if parameters else model
+    everything = (*model.output_names, *(name for name in model.state_names if name not in model.output_names))
+    for name in outputs or ():
+        if name not in everything:
+            raise UnknownName.among("output", name, everything)
+    wanted = tuple(outputs) if outputs else everything
+    table = table_of_frame(events, "events") if isinstance(events, pd.DataFrame) else read_table(events)
+    if not is_event_table(table):
+        hint = f"it has {', '.join(table.columns[:20])}"
+        raise DataError("no event table", where=table.source, expected="ID, TIME and EVID or AMT", hint=hint)
+    reading = Reading(renamed(table), Findings(table.source), decimal)
+    rows, notes = read_events(reading, model.time, time_unit=model.time, resets=True)
+    plan = Plan(model, reading, rows, parameters or {}, weight)
+    if not reading.findings.lines and not rows:
+        reading.findings.add("no row", hint="rows with EVID 0 for what is wanted")
+    reading.findings.stop()
+    solver = _Solver(model, wanted, plan)
+    solver.check_start(rows, reading)
+    reading.findings.stop()
+    asked = _asked(rows, times) if times is not None else [event for event in rows if event.evid in (0, 2)]
+    values = solver.solved(rows, asked, at_rows=times is None)
+    frame = pd.DataFrame(_labels(asked, reading, rows_asked=times is None))
+    frame = pd.concat([frame, pd.DataFrame(values, columns=list(wanted))], axis=1)
+    time_unit = reading.table.units.get("time", model.time) if times is None else model.time
+    units = {"TIME": time_unit, **{name: model.units[name] for name in wanted}}
+    frame.attrs = {"model": model.name, "units": units, "notes": tuple(notes), "failures": solver.failures}
+    return frame
+
+
+def _asked(rows: Sequence[Event], times: Sequence[float]) -> list[Event]:
+    """Rows for requested times, each after all records of its time (E4)."""
+    grid = np.asarray(times, dtype=float)
+    if grid.ndim != 1 or len(grid) == 0 or not np.all(np.isfinite(grid)):
+        raise UsageError(f"times={list(times)[:5]}", expected="one or more finite numbers")
+    found = []
+    for subject, own in by_subject(rows).items():
+        for before, event in pairwise(own):
+            if event.time < before.time:
+                problem = f"time of subject '{subject}' restarts in row {event.row.number}: a time alone is ambiguous"
+                raise UsageError(problem, where="times", hint="rows with EVID 2 at the times that are wanted")
+        found += [Event(own[0].row, subject, float(time), 0, observed=False) for time in grid]
+    return found
+
+
+def _labels(asked: Sequence[Event], reading: Reading, *, rows_asked: bool) -> dict[str, list[Any]]:
+    """What the rows say about themselves, as given."""
+    dvid = [event.row.text("dvid") if rows_asked else "" for event in asked]
+    time = [reading.number(event.row, "time") for event in asked] if rows_asked else [event.time for event in asked]
+    return {
+        "ID": _numbers([event.subject for event in asked]),
+        "TIME": time,
+        "EVID": [event.evid for event in asked],
+        "DVID": _numbers(dvid),
+    }
+
+
+def _numbers(texts: Sequence[str]) -> list[Any]:
+    """Numbers where all texts are; missing ones are NaN."""
+    try:
+        numbers = [float(text) if text else float("nan") for text in texts]
+    except ValueError:
+        return [text or None for text in texts]
+    whole = all(number.is_integer() for number in numbers)
+    return [int(number) for number in numbers] if whole else list(numbers)
+
+
+@dataclass(frozen=True)
+class _Episode:
+    """Rows of one subject between resets."""
+
+    start: float
+    events: tuple[Event, ...]
+
+
+class _Solver:
+    """Solves one episode of one subject after the other."""
+
+    def __init__(self, model: Model, wanted: tuple[str, ...], plan: Plan) -> None:
+        self.model, self.plan = model, plan
+        self.system: System = build_system(model, wanted, tuple(sorted(set(plan.places.values()))))
+        self.own = {parameter.name: parameter.value for parameter in model.parameters}
+        self.failures: list[str] = []
+        names = {str(s) for e in (*self.system.rhs, *self.system.observed) for s in e.free_symbols}
+        self.explicit = "t" in names or bool(self.system.switches)
+
+    def check_start(self, rows: Sequence[Event], reading: Reading) -> None:
+        """Refuse what a model with explicit time cannot do: begin before 0, or begin again."""
+        for event in rows if self.explicit else ():
+            if event.time < 0:
+                hint = "times from 0, where the time t of its formulas begins"
+                reading.findings.add(f"time {event.time:g} before 0 in a model that names t", row=event.row.number,
+                                     column="TIME", hint=hint)  # fmt: skip
+            elif event.resets:
+                problem = f"EVID {event.evid} resets '{self.model.name}', whose formulas name the time t (E32)"
+                reading.findings.add(problem, row=event.row.number, column="EVID", hint="a subject for each episode")
+
+    def solved(self, rows: Sequence[Event], asked: Sequence[Event], *, at_rows: bool) -> np.ndarray:
+        """Values of every asked row, shape (n_rows, n_outputs)."""
+        place = {id(event): number for number, event in enumerate(asked)}
+        out = np.full((len(asked), len(self.system.outputs)), np.nan)
+        requested = by_subject(asked)
+        for subject, own in by_subject(rows).items():
+            episodes = self._episodes(own)
+            for number, episode in enumerate(episodes):
+                if at_rows:
+                    mine = [event for event in episode.events if event.evid in (0, 2)]
+                else:
+                    until = episodes[number + 1].start if number + 1 < len(episodes) else np.inf
+                    since = -np.inf if number == 0 else episode.start
+                    mine = [event for event in requested.get(subject, ()) if since <= event.time < until]
+                if mine:
+                    found = self._episode(subject, episode, mine, at_rows=at_rows)
+                    out[[place[id(event)] for event in mine]] = found
+        return out
+
+    def _episodes(self, own: Sequence[Event]) -> list[_Episode]:
+        cuts = [0, *(k for k, event in enumerate(own) if event.resets and k), len(own)]
+        parts = [own[begin:end] for begin, end in pairwise(cuts)]
+        return [_Episode(0.0 if self.explicit else part[0].time, tuple(part)) for part in parts]
+
+    def _episode(self, subject: str, episode: _Episode, mine: Sequence[Event], *, at_rows: bool) -> np.ndarray:
+        """Values of the asked rows of one episode; those before a dose of the same time see the doses above (E3)."""
+        numbers = {**self.own, **self.plan.changed[subject]}
+        given = [event for event in episode.events if event.doses]
+        order = {id(event): number for number, event in enumerate(episode.events)}
+        sets: dict[int, list[int]] = {}
+        for number, event in enumerate(mine):
+            before = len(given)
+            if at_rows:
+                above = [dose for dose in given if order[id(dose)] < order[id(event)]]
+                later = given[len(above) :]
+                before = len(above) if later and SameTime.holds(later[0].time, event.time) else before
+            sets.setdefault(before, []).append(number)
+        out = np.full((len(mine), len(self.system.outputs)), np.nan)
+        doses = [self._doses(event, episode.start, numbers) for event in given]
+        for before, places in sets.items():
+            regimen = Regimen(tuple(dose for own in doses[:before] for dose in own))
+            times = np.array([mine[number].time - episode.start for number in places])
+            out[places] = self._solve(subject, regimen, times, numbers).T
+        return out
+
+    def _doses(self, event: Event, start: float, numbers: Mapping[str, float]) -> list[Dose]:
+        place = self.plan.places[event.row.number]
+        timed_by = dosed_by(event)
+        duration = event.duration
+        if timed_by == "rate":  # E6: F lengthens an infusion whose rate is given
+            function, names = bioavailability(self.model, place)
+            duration = event.amount / event.rate * float(function.value(*(numbers[name] for name in names))[0])
+        if timed_by == "rate" and duration <= 0:
+            return []  # E12: F = 0 delivers nothing
+        if timing(self.model, place, timed_by):
+            duration = AT_ONCE
+        unit = self.plan.unit(event)
+        # times of these doses are in the model's unit of time: the engine is told that it is one hour long
+        return [Dose(max(time - start, 0.0), event.amount, unit, place, duration, event.viable) for time in event.times]
+
+    def _solve(self, subject: str, regimen: Regimen, times: np.ndarray, numbers: Mapping[str, float]) -> np.ndarray:
+        system = self.system
+        values = np.array([numbers[name] for name in system.parameters])
+        weight = self.plan.weights[subject]
+        moments = np.array([c.time for c in timeline(system, regimen, values, NO_FREE, weight, 1.0)])
+        times = _on_changes(times, moments)
+        path = solve(system, regimen, times, values, weight=weight, hours=1.0, tolerance=DEFAULT_TOLERANCE)
+        if not path.ok:
+            self.failures.append(f"subject '{subject}': {path.failure}")
+        return system.observed_function.value(*path.states, *values, times, shape=times.shape)
+
+
+def _on_changes(times: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Move times that precede a change by rounding alone onto it: the change has taken effect then (E2)."""
+    if len(moments) == 0:
+        return times
+    at = np.minimum(np.searchsorted(moments, times, side="left"), len(moments) - 1)
+    gap = moments[at] - times
+    near = (gap > 0) & (gap <= SameTime.RELATIVE * np.maximum(1.0, np.abs(times)))
+    return np.where(near, moments[at], times)

@@ -1,0 +1,113 @@
+"""Broken event tables: each is refused with a message that says in which row and column, by which rule, what to try.
+
+Each file of ``tests/broken_events`` has one mistake. Its first line names it, its lines ``# expect:`` hold the whole
+message. ``# simulate NAME`` marks a table that is simulated with a model of the library; others are read as a study.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mscpkpd import cli
+from mscpkpd.data import read_study
+from mscpkpd.errors import DataError
+from mscpkpd.modelfile import load_model
+from mscpkpd.simulation import simulate
+
+FOLDER = Path(__file__).parent / "broken_events"
+FILES = sorted(FOLDER.glob("*.csv"))
+SOUND = """ID,TIME [h],EVID,AMT [mg],CMT,DVID,DV [mg/L]
+1,0,1,100,1,.,.
+1,1,0,.,1,1,3.5
+"""
+
+
+def comments(path: Path, start: str) -> list[str]:
+    """The comment lines of a file that begin with a word."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix(f"# {start}").strip() for line in lines if line.startswith(f"# {start}")]
+
+
+def load(path: Path) -> None:
+    """Read a file as its comments say."""
+    names = comments(path, "simulate ")
+    if names:
+        simulate(load_model(names[0]), events=path)
+    else:
+        read_study(path, outputs={1: "conc"}, routes={1: "iv"})
+
+
+def test_there_are_many() -> None:
+    assert len(FILES) >= 60
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_broken_table_is_refused_with_advice(path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert re.sub(r"\n\s*", "\n", message) == "\n".join(comments(path, "expect:"))
+    assert message.startswith(path.name)
+    for finding in message.split("\n  - ")[1:] or [message]:
+        assert "Try: " in finding or "; expected " in finding
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_broken_table_is_small_and_says_what_is_broken(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len([line for line in text.splitlines() if not line.startswith("#")]) <= 8
+    assert re.match(r"# [A-Z][^\n]{10,110}\.\n", text)
+    assert comments(path, "expect:")
+
+
+@pytest.mark.parametrize("path", FILES[::8], ids=lambda path: path.stem)
+def test_the_shell_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`mscpkpd check` ends with status 2, and prints no traceback."""
+    if comments(path, "simulate "):
+        pytest.skip("sound without its model")
+    assert cli.run(["check", str(path), "--outputs", "1=conc", "--routes", "1=iv"]) == 2
+    shown = capsys.readouterr()
+    assert path.stem in shown.err + shown.out
+    assert "Traceback" not in shown.err
+
+
+def test_every_mistake_is_reported_in_one_pass(tmp_path: Path) -> None:
+    """D14: up to 50 findings are written out, and the others are counted."""
+    path = tmp_path / "many.csv"
+    path.write_text(SOUND + "1,1,0,5,1,1,3\n" * 60, encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"(?s)^many.csv: 60 problems.*AMT 5 on a row with EVID 0 .*and 10 more"
+    ) as caught:
+        load(path)
+    assert str(caught.value).count("\n  - ") == 50
+
+
+def test_a_byte_order_mark_is_read_silently(tmp_path: Path) -> None:
+    path = tmp_path / "mark.csv"
+    path.write_text("\ufeff" + SOUND, encoding="utf-8")
+    study = read_study(path, outputs={1: "conc"}, routes={1: "iv"})
+    assert len(study) == 1
+    assert study.notes == ()
+
+
+def test_decimal_commas_are_read_where_they_are_declared(tmp_path: Path) -> None:
+    path = tmp_path / "commas.csv"
+    path.write_text(SOUND.replace(",", ";").replace("3.5", "3,5").replace("1;1;0", "1;1,5;0"), encoding="utf-8")
+    (record,) = read_study(path, outputs={1: "conc"}, routes={1: "iv"}, decimal=",").records
+    assert (record.time, record.value) == (1.5, 3.5)
+
+
+def test_the_shell_speaks_of_its_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plain.csv"
+    path.write_text(SOUND.replace(" [h]", "").replace(" [mg]", "").replace(" [mg/L]", ""), encoding="utf-8")
+    assert cli.run(["check", str(path)]) == 2
+    shown = capsys.readouterr().err
+    for option in ("--time-unit h", "--amount-unit cells", "--unit cells"):
+        assert option in shown
+    told = ["--time-unit", "h", "--amount-unit", "mg", "--unit", "mg/L"]
+    assert cli.run(["check", str(path), *told]) == 2
+    assert "--outputs 1=conc" in capsys.readouterr().err
+    assert cli.run(["check", str(path), *told, "--outputs", "1=conc"]) == 0

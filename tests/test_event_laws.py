@@ -1,0 +1,265 @@
+"""Laws of event tables (conventions 14.3), and that a study comes back from every table that it is written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from event_models import frame, one_compartment
+from mscpkpd import cli, plots
+from mscpkpd.data import Study, study_from_frame
+from mscpkpd.errors import UsageError
+from mscpkpd.modelfile import load_model, models
+from mscpkpd.simulation import simulate
+
+COLUMNS = ("ID", "TIME", "EVID", "AMT", "RATE", "DUR", "ADDL", "II", "CMT")
+few = settings(max_examples=15, deadline=None)
+tenths = st.integers(0, 300).map(lambda n: n / 10)
+ROUTES = ("iv", "oral", "slow", "pump", "central", "split")
+
+
+def row(subject: str = "1", time: float = 0.0, evid: int = 0, **more: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(COLUMNS, 0), "CMT": "iv", "ID": subject, "TIME": time, "EVID": evid, **more}
+
+
+@st.composite
+def dose_rows(draw: st.DrawFn) -> dict[str, Any]:
+    route = draw(st.sampled_from(ROUTES))
+    modelled = {"slow": [-2.0], "pump": [-1.0]}.get(route, [])
+    timed = draw(st.sampled_from([{}, {"DUR": 1.5}, {"RATE": 25.0}, *({"RATE": code} for code in modelled)]))
+    many = draw(st.sampled_from([{}, {"ADDL": 3, "II": 2.5}]))
+    return row(time=draw(tenths), evid=1, AMT=draw(st.integers(1, 200)), CMT=route, **timed, **many)
+
+
+@st.composite
+def tables(draw: st.DrawFn, subject: str = "1") -> list[dict[str, Any]]:
+    doses = draw(st.lists(dose_rows(), min_size=1, max_size=3))
+    seen = [
+        row(time=time, evid=draw(st.sampled_from([0, 2]))) for time in draw(st.lists(tenths, min_size=1, max_size=4))
+    ]
+    return sorted([{**each, "ID": subject} for each in [*doses, *seen]], key=lambda each: each["TIME"])
+
+
+def values(rows: list[dict[str, Any]], **options: Any) -> np.ndarray:
+    """Outputs and states at the rows, with a lag, an F and a viable fraction that are not trivial."""
+    made = simulate(one_compartment(), events=pd.DataFrame(rows), parameters={"F": 0.7, "L": 0.5}, **options)
+    return made.drop(columns=["ID", "TIME", "EVID", "DVID"]).to_numpy()
+
+
+def agree(one: np.ndarray, other: np.ndarray) -> bool:
+    """L9: agreement to 1e-6 of the value and 1e-9 of the largest one."""
+    return bool(np.all(np.abs(one - other) <= 1e-6 * np.abs(other) + 1e-8 * np.max(np.abs(other), initial=1e-6)))
+
+
+# ---- laws -----------------------------------------------------------------------------------------------------------
+
+
+@few
+@given(tables(), st.integers(-500, 500))
+def test_l2_shifting_all_times_moves_the_result(rows: list[dict[str, Any]], by: int) -> None:
+    assert agree(values([{**each, "TIME": each["TIME"] + by / 10} for each in rows]), values(rows))
+
+
+@few
+@given(tables())
+def test_l7_additional_doses_are_doses_of_their_own(rows: list[dict[str, Any]]) -> None:
+    written = [
+        {**each, "TIME": each["TIME"] + number * each["II"], "ADDL": 0, "II": 0}
+        for each in rows
+        for number in range(each["ADDL"] + 1)
+    ]
+    moment = {each["TIME"] for each in written if each["EVID"] == 1}
+    apart = [each for each in written if each["EVID"] == 1 or each["TIME"] not in moment]
+    asked = [each for each in rows if each["EVID"] == 1 or each["TIME"] not in moment]
+    if any(each["EVID"] != 1 for each in asked):
+        ordered = sorted(apart, key=lambda each: each["TIME"])
+        assert agree(values(ordered), values(asked))
+
+
+@few
+@given(tables())
+def test_l7_a_dose_split_in_two_is_the_whole(rows: list[dict[str, Any]]) -> None:
+    halves = []
+    for each in rows:
+        part = {**each, "AMT": each["AMT"] / 2}
+        # half of an infusion at a given rate is as long at half the rate; a modelled rate cannot be halved
+        part["RATE"] = each["RATE"] / 2 if each["RATE"] > 0 else each["RATE"]
+        halves += [part, part] if each["EVID"] == 1 and each["RATE"] != -1 else [each]
+    assert agree(values(halves), values(rows))
+
+
+@few
+@given(st.tuples(tables("1"), tables("2"), tables("3")))
+def test_l10_permuting_subjects_permutes_the_rows(each: tuple[list[dict[str, Any]], ...]) -> None:
+    forward, back = values([r for rows in each for r in rows]), values([r for rows in each[::-1] for r in rows])
+    sizes = [sum(r["EVID"] != 1 for r in rows) for rows in each]
+    parts = np.split(forward, np.cumsum(sizes)[:-1])
+    assert np.array_equal(np.concatenate(parts[::-1]), back)
+
+
+@few
+@given(tables(), tenths)
+def test_adding_an_observation_changes_nothing_else(rows: list[dict[str, Any]], time: float) -> None:
+    place = next((k for k, each in enumerate(rows) if each["TIME"] > time), len(rows))
+    if place == 0:
+        place, time = 1, rows[0]["TIME"]  # a row before all others would be where the subject starts
+    more = [*rows[:place], row(time=time), *rows[place:]]
+    kept = [each is not more[place] for each in more if each["EVID"] != 1]
+    assert agree(values(more)[kept], values(rows))
+
+
+@few
+@given(tables(), st.integers(2, 9))
+def test_l1_scaling_the_doses_scales_the_result(rows: list[dict[str, Any]], factor: int) -> None:
+    scaled = [{**each, "AMT": factor * each["AMT"]} for each in rows]
+    for one, each in zip(scaled, rows, strict=True):
+        one["RATE"] = factor * each["RATE"] if each["RATE"] > 0 else each["RATE"]
+    if all(each["RATE"] != -1 for each in rows):
+        assert agree(values(scaled), factor * values(rows))
+
+
+def test_l6_an_infusion_that_becomes_short_becomes_a_bolus() -> None:
+    text = "ID TIME EVID AMT DUR CMT\n1 0 1 100 {} iv\n1 5 0 . . iv"
+    bolus, brief = (simulate(one_compartment(), events=frame(text.format(d)))["conc"][0] for d in ("0", "1e-7"))
+    assert brief == pytest.approx(bolus, rel=1e-7)
+
+
+def test_consecutive_infusions_are_one_long_one() -> None:
+    long = [row(evid=1, AMT=120, DUR=12), row(time=15)]
+    short = [row(evid=1, AMT=10, DUR=1, ADDL=11, II=1), row(time=15)]
+    assert agree(values(short), values(long))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in models() if name.startswith(("pk_", "pkpd", "turnover", "growth", "cart"))]
+)
+def test_standard_models_take_event_tables_and_agree_with_regimens(name: str) -> None:
+    from mscpkpd.dosing import bolus
+
+    model = load_model(name)
+    place = model.route_names[0] if model.route_names else model.state_names[0]
+    unit = model.amount_unit(place) if model.route_names else model.state(place).unit
+    hours = [0.5, 3.0, 10.0, 30.0]
+    table = pd.DataFrame([row(evid=1, AMT=10, ADDL=1, II=8, CMT=place), *(row(time=t, CMT=place) for t in hours)])
+    rows = simulate(model, events=table.drop(columns=["RATE", "DUR"]))
+    every = f"8 {model.time}"
+    sims = simulate(model, bolus(f"10 {unit}", place, every=every, doses=2), times=hours)
+    plain = not model.route_names or model.route(place).duration is None
+    for output in (*model.output_names, *model.state_names):
+        if plain:
+            assert rows[output].tolist() == pytest.approx(sims[output].to_numpy()[0, 0, 0].tolist(), rel=1e-6, abs=1e-9)
+
+
+# ---- there and back -------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> Study:
+    rows: list[dict[str, Any]] = []
+    for subject in draw(st.lists(st.sampled_from("ABCD"), min_size=1, max_size=3, unique=True)):
+        weight = draw(st.sampled_from([None, 70]))
+        for each in draw(tables(subject)):
+            more: dict[str, Any] = {"WEIGHT [kg]": weight, "DV": None, "MDV": 1, "CENS": 0, "LIMIT": None, "DVID": 1}
+            if each["EVID"] == 0:
+                cens, limit = draw(st.sampled_from([(0, None), (1, None), (-1, None), (1, 0.5), (-1, 99.5)]))
+                more |= {"DV": draw(st.integers(1, 80)), "MDV": 0, "CENS": cens, "LIMIT": limit}
+                more |= {"DVID": draw(st.sampled_from([1, 2])), "OCC": draw(st.sampled_from(["1", "2"]))}
+            elif each["EVID"] == 1:
+                more |= {"VIAB": draw(st.sampled_from([None, 0.8])), "LOT": draw(st.sampled_from([None, "L1"]))}
+            rows.append({**each, **more})
+    rows.append({**row("Z", 1.0), "DVID": 1, "DV": 3, "MDV": 0, "CENS": 0})
+    return study_from_frame(
+        pd.DataFrame(rows), time_unit="h", unit="mg/L", amount_unit="mg", outputs={1: "conc", 2: "effect"}
+    )
+
+
+@few
+@given(studies())
+def test_a_study_comes_back_from_both_tables(made: Study) -> None:
+    doses = None if made.doses_fit_in_rows else made.doses_frame()
+    for back in (study_from_frame(made.to_nonmem()), study_from_frame(made.to_tidy(), doses)):
+        assert back.digest == made.digest
+        assert [record.pre_dose for record in back.records] == [record.pre_dose for record in made.records]
+        assert all(back.subject(subject.id).regimen == subject.regimen for subject in made.subjects)
+        assert back.summary().equals(made.summary())
+
+
+def test_summaries_of_a_publication_come_back_too() -> None:
+    common = {
+        "subject": "g",
+        "time": 24,
+        "time_unit": "h",
+        "dose": 1e6,
+        "dose_unit": "cells",
+        "route": "iv",
+        "species": "rat",
+    }
+    rows = [
+        {**common, "output": "lung", "unit": "%ID", "value": 30, "sd": 4, "n": 5, "stat": "mean"},
+        {**common, "output": "il10", "unit": "pg/mL", "value": 9, "lower": 5, "upper": 12, "n": 8, "stat": "median"},
+        {**common, "output": "liver", "unit": "%ID", "lower": 5, "upper": 12, "n": 4, "stat": "range"},
+        {**common, "subject": "control", "dose": 0, "output": "il10", "unit": "pg/mL", "value": "<3", "replicate": "2"},
+        {**common, "subject": "control", "dose": 0, "output": "il10", "unit": "pg/mL", "value": 4, "replicate": "1"},
+    ]
+    made = study_from_frame(pd.DataFrame(rows))
+    table = made.to_nonmem()
+    assert {"UNIT", "AMT [cells]", "TIME [h]", "STAT", "SD", "N"} <= set(table.columns)
+    assert study_from_frame(table).digest == made.digest
+
+
+def test_summary_counts_by_output_and_subject() -> None:
+    text = "ID TIME AMT CMT DV CENS\n1 0 100 iv . .\n1 1 . iv 5 0\n1 3 . iv 2 1\n2 0 100 iv . .\n2 2 . iv 1 1"
+    made = study_from_frame(frame(text), time_unit="h", amount_unit="mg", unit="mg/L", outputs="conc")
+    table = made.summary()
+    assert table.columns.tolist() == [
+        "output", "unit", "subject", "n", "censored", "first", "last", "minimum", "maximum",
+    ]  # fmt: skip
+    assert table.iloc[0].tolist() == ["conc", "mg/L", "1", 2, 1, 1.0, 3.0, 5.0, 5.0]
+    assert table["censored"].tolist() == [1, 1]
+    assert np.isnan(table["minimum"][1])
+
+
+# ---- figure and shell -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["output", "subject"])
+@pytest.mark.parametrize("log", [False, True])
+def test_raw_data_by_output_and_by_subject(tmp_path: Path, by: str, log: bool) -> None:  # noqa: FBT001 - a case
+    text = (
+        "ID TIME AMT CMT DVID DV CENS LIMIT\n1 0 100 iv 1 . . .\n1 1 . iv 1 5 0 .\n1 3 . iv 2 2 1 .\n2 2 . iv 1 4 1 2"
+    )
+    made = study_from_frame(frame(text), time_unit="h", amount_unit="mg", unit="mg/L", outputs={1: "a", 2: "b"})
+    figure = plots.raw_data(made, by=by, log=log)
+    shown = {ax.get_title() for ax in figure.axes if ax.get_visible()}
+    assert shown == ({"a", "b"} if by == "output" else {"1", "2"})
+    plots.save(figure, tmp_path / "raw.png")
+    with pytest.raises(UsageError, match="by='time'"):
+        plots.raw_data(made, by="time")
+
+
+def test_the_shell_simulates_an_event_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events, out = tmp_path / "events.csv", tmp_path / "out.csv"
+    events.write_text("ID,TIME,EVID,AMT,CMT\n1,0,1,100,iv\n1,5,0,.,iv\n1,6,2,.,iv\n2,0,0,.,iv\n", encoding="utf-8")
+    assert cli.run(["simulate", "pk_one_compartment", "--events", str(events), "--out", str(out)]) == 0
+    table = pd.read_csv(out)
+    assert table.columns.tolist() == ["ID", "TIME", "EVID", "DVID", "conc", "depot", "central", "eliminated"]
+    assert table["conc"].tolist() == pytest.approx([2 * np.exp(-0.5), 2 * np.exp(-0.6), 0.0], rel=1e-6)
+    assert "3 rows of 2 subjects" in capsys.readouterr().out
+    words = ["simulate", "pk_one_compartment", "--events", str(events), "--out"]
+    assert cli.run([*words, str(out), "--times", "0,5", "--set", "CL=10", "--outputs", "conc", "--json"]) == 0
+    assert pd.read_csv(out)["conc"].tolist() == pytest.approx([2, 2 * np.exp(-1), 0, 0], rel=1e-6)
+    assert cli.run([*words, str(tmp_path / "folder")]) == 2
+    assert cli.run([*words, str(out), "--draws", "3"]) == 2
+    assert "--draws beside --events" in capsys.readouterr().err
+
+
+def test_what_does_not_go_with_events_is_refused() -> None:
+    table = pd.DataFrame([row(evid=1, AMT=1), row(time=1)])
+    with pytest.raises(UsageError, match="draws, until beside events"):
+        simulate(one_compartment(), events=table, draws=3, until="3 d")  # type: ignore[call-overload]
