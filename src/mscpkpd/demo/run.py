@@ -62,7 +62,7 @@ class Settings:
         What is simulated.
     """
 
-    draws: int = 600
+    draws: int = 700
     tune: int = 300
     chains: int = 4
     subjects: int = 20
