@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from broken_files import assert_advice, assert_small_and_explained, comments
 from mscpkpd import cli
 from mscpkpd.data import read_study
 from mscpkpd.errors import DataError
@@ -23,12 +24,6 @@ SOUND = """ID,TIME [h],EVID,AMT [mg],CMT,DVID,DV [mg/L]
 1,0,1,100,1,.,.
 1,1,0,.,1,1,3.5
 """
-
-
-def comments(path: Path, start: str) -> list[str]:
-    """The comment lines of a file that begin with a word."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line.removeprefix(f"# {start}").strip() for line in lines if line.startswith(f"# {start}")]
 
 
 def load(path: Path) -> None:
@@ -51,16 +46,12 @@ def test_a_broken_table_is_refused_with_advice(path: Path) -> None:
     message = str(caught.value)
     assert re.sub(r"\n\s*", "\n", message) == "\n".join(comments(path, "expect:"))
     assert message.startswith(path.name)
-    for finding in message.split("\n  - ")[1:] or [message]:
-        assert "Try: " in finding or "; expected " in finding
+    assert_advice(message)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_broken_table_is_small_and_says_what_is_broken(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len([line for line in text.splitlines() if not line.startswith("#")]) <= 8
-    assert re.match(r"# [A-Z][^\n]{10,110}\.\n", text)
-    assert comments(path, "expect:")
+    assert_small_and_explained(path, 8)
 
 
 @pytest.mark.parametrize("path", FILES[::8], ids=lambda path: path.stem)

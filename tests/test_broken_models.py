@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from broken_files import assert_advice, assert_small_and_explained, comments
 from mscpkpd import cli
 from mscpkpd.errors import InputError, ModelError
 from mscpkpd.model import check
@@ -22,12 +23,6 @@ SOUND = FOLDER / "sound.toml"
 FILES = [path for path in sorted(FOLDER.glob("*.toml")) if path != SOUND]
 # where a finding may be: a row of a table, a table, or a key of the file
 PLACE = re.compile(r"\[\w+\]|\b(?:format|extend|without|conserved|time|model|title|reference|outputs|key|line)\b")
-
-
-def comments(path: Path, start: str) -> list[str]:
-    """The comment lines of a file that begin with a word."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line.removeprefix(f"# {start}").strip() for line in lines if line.startswith(f"# {start}")]
 
 
 def load(path: Path) -> None:
@@ -63,16 +58,12 @@ def test_a_broken_file_is_refused_with_advice(path: Path) -> None:
     assert re.fullmatch(pattern, message, flags=re.DOTALL), f"expected:\n{expected}\nfound:\n{message}"
     assert path.stem in message
     assert PLACE.search(message.split(": ", 1)[1])
-    for finding in message.split("\n  - ")[1:] or [message]:
-        assert "Try: " in finding or "; expected " in finding
+    assert_advice(message)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_broken_file_is_small_and_says_what_is_broken(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len([line for line in text.splitlines() if not line.startswith("#")]) <= 20
-    assert re.match(r"# [A-Z][^\n]{10,110}\.\n", text)
-    assert comments(path, "expect:")
+    assert_small_and_explained(path, 20)
 
 
 @pytest.mark.parametrize("path", FILES[::10], ids=lambda path: path.stem)

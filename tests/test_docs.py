@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -18,22 +17,17 @@ from mscpkpd.modelfile.load import SCALARS
 from mscpkpd.modelfile.rows import DERIVED_KEYS, OUTPUT_KEYS, PARAMETER_KEYS, ROUTE_KEYS, STATE_KEYS
 from mscpkpd.noise import KINDS
 from mscpkpd.parameters import EVIDENCE, Prior
+from printed import DOCS, blocks_of, files_of, page, run_python, run_shell, work_in
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGE = (DOCS / "writing_a_model.md").read_text(encoding="utf-8")
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
-FILES = {
-    match[1]: text for kind, text in BLOCKS if (match := re.match(r"# ([\w.]+)", text)) and kind in ("toml", "csv")
-}
+PAGE = page("writing_a_model.md")
+BLOCKS = blocks_of(PAGE)
+FILES = files_of(BLOCKS, "toml", "csv")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with every file of the page, as printed."""
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return work_in(tmp_path, FILES, monkeypatch)
 
 
 def test_every_block_is_of_a_kind_that_is_run() -> None:
@@ -42,11 +36,7 @@ def test_every_block_is_of_a_kind_that_is_run() -> None:
 
 
 def test_the_python_blocks_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, object] = {}
-    for kind, code in BLOCKS:
-        if kind == "python":
-            exec(compile(code, "writing_a_model.md", "exec"), names)  # noqa: S102 - the page is the test
-    printed = capsys.readouterr().out
+    printed = run_python(BLOCKS, "writing_a_model.md", capsys)
     assert "1.25 0.01 lognormal(0.01, 0.4)" in printed
     assert "rho_L*k_B*blood - k_L*lung*(1 - E_max*hill(level, EC50, 1)) ('iv',)" in printed
     assert "('blood', 'lung_1', 'lung_2', 'lung_3', 'lung_4', 'factor')" in printed
@@ -57,13 +47,7 @@ def test_the_python_blocks_run_in_order(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_shell_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    assert len(commands) >= 8
-    for line in commands:
-        program, *words = shlex.split(line)
-        assert program == "mscpkpd"
-        status = cli.run(words)
-        assert status == 0, f"{line}\n{capsys.readouterr().err}"
+    assert run_shell(BLOCKS, capsys) >= 8
     assert {"once.csv", "rat.csv", "run"} <= {path.name for path in folder.iterdir()}
 
 

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from mscpkpd import cli
+from printed import blocks_of, files_of, page, run_python, run_shell, work_in
 
-PAGE = (Path(__file__).parents[1] / "docs" / "event_tables.md").read_text(encoding="utf-8")
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+PAGE = page("event_tables.md")
+BLOCKS = blocks_of(PAGE)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with every file of the page, as printed."""
-    for kind, text in BLOCKS:
-        if kind == "csv":
-            name = re.match(r"# ([\w.]+)", text)
-            assert name is not None
-            (tmp_path / name[1]).write_text(text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    files = files_of(BLOCKS, "csv")
+    assert len(files) == len([kind for kind, _ in BLOCKS if kind == "csv"])
+    return work_in(tmp_path, files, monkeypatch)
 
 
 def test_the_python_blocks_run_and_print_what_stands_below_them(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names: dict[str, object] = {}
-    for kind, code in BLOCKS:
-        if kind == "python":
-            exec(compile(code, "event_tables.md", "exec"), names)  # noqa: S102 - the page is the test
-    printed = capsys.readouterr().out
+    printed = run_python(BLOCKS, "event_tables.md", capsys)
     for kind, text in BLOCKS:
         if kind == "text":
             assert text in printed
@@ -42,10 +32,5 @@ def test_the_python_blocks_run_and_print_what_stands_below_them(
 
 
 def test_the_shell_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    assert len(commands) == 3
-    for line in commands:
-        program, *words = shlex.split(line)
-        assert program == "mscpkpd"
-        assert cli.run(words) == 0, f"{line}\n{capsys.readouterr().err}"
+    assert run_shell(BLOCKS, capsys) == 3
     assert {"rows.csv", "times.csv"} <= {path.name for path in folder.iterdir()}

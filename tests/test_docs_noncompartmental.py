@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from mscpkpd import cli
 from mscpkpd.noncompartmental import COLUMNS
 from mscpkpd.noncompartmental.rules import Rules
+from printed import blocks_of, files_of, page, run_python, run_shell, work_in
 
-PAGE = (Path(__file__).parents[1] / "docs" / "noncompartmental.md").read_text(encoding="utf-8")
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+PAGE = page("noncompartmental.md")
+BLOCKS = blocks_of(PAGE)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with every file of the page, as printed."""
-    for kind, text in BLOCKS:
-        if kind == "csv":
-            name = re.match(r"# ([\w.]+)", text)
-            assert name is not None
-            (tmp_path / name[1]).write_text(text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    files = files_of(BLOCKS, "csv")
+    assert len(files) == len([kind for kind, _ in BLOCKS if kind == "csv"])
+    return work_in(tmp_path, files, monkeypatch)
 
 
 def test_the_python_blocks_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, object] = {}
-    for kind, code in BLOCKS:
-        if kind == "python":
-            exec(compile(code, "noncompartmental.md", "exec"), names)  # noqa: S102 - the page is the test
-    printed = capsys.readouterr().out
+    printed = run_python(BLOCKS, "noncompartmental.md", capsys)
     (answers,) = (text for kind, text in BLOCKS if kind == "text")
     assert answers in printed
     for expected in ("AUCIFO", "N5: lambda_z", "at 0, 2, 4, 8, 12, 24 h", "dose/AUCtau at steady state"):
@@ -44,11 +35,7 @@ def test_the_python_blocks_run_in_order(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_shell_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    for line in commands:
-        program, *words = shlex.split(line)
-        assert program == "mscpkpd"
-        assert cli.run(words) == 0, f"{line}\n{capsys.readouterr().err}"
+    run_shell(BLOCKS, capsys)
     assert {"nca.csv", "profiles.png"} <= {path.name for path in folder.iterdir()}
 
 

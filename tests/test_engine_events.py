@@ -13,33 +13,12 @@ from mscpkpd.engine.system import build_system
 from mscpkpd.engine.timeline import timeline
 from mscpkpd.errors import DosingError, UnitError
 from reference.runs import run
-from reference.small_models import model, one_compartment, parameter, route
+from reference.small_models import COMPARTMENT, doses, model, parameter, route
 
 CLOSED_FORM = 1e-6  # what L9 asks of an adaptive solver at its default tolerance
 LAW = 1e-7  # both sides of a law are solved at 1e-8, with different steps
 
 
-def doses(*rows):
-    """A regimen from (time, amount, route) and, optionally, duration and viable fraction."""
-    return Regimen(tuple(Dose(time, amount, "mg", name, *more) for time, amount, name, *more in rows))
-
-
-COMPARTMENT = one_compartment(
-    route("iv", {"central": "1"}),
-    route("half", {"central": "F"}),
-    route("half_rate", {"central": "F"}, rate="R"),
-    route("half_duration", {"central": "F"}, duration="D"),
-    route("viable", {"central": "viable"}, viable="v"),
-    route("viable_rate", {"central": "viable"}, viable="v", rate="R"),
-    route("lagged", {"central": "1"}, lag="L"),
-    parameters=(
-        parameter("F", 0.5),
-        parameter("v", 0.8),
-        parameter("R", 50.0, "mg/h"),
-        parameter("D", 2.0, "h"),
-        parameter("L", 3.0, "h"),
-    ),
-)
 EVERY_12 = {"every": "12 h", "doses": 2}
 
 

@@ -23,7 +23,7 @@ from mscpkpd.modelfile import load_model
 from reference import solver
 from reference.cases import SHIPPED, SLOPE_TIMES, SLOPES_OF, every_route, key, model_of, schedules
 from reference.runs import run
-from reference.small_models import model, one_compartment, parameter, route
+from reference.small_models import COMPARTMENT, doses, model, parameter, route
 
 CLOSED_FORM = 1e-9  # what section 14.1 of the conventions asks of an exact model
 RADAU = 1e-7  # ten times closer than rule L9 asks
@@ -121,27 +121,6 @@ def test_an_unknown_engine_is_refused():
 
 
 # ---- closed forms (14.1) -------------------------------------------------------------------------------------------
-
-COMPARTMENT = one_compartment(
-    route("iv", {"central": "1"}),
-    route("half", {"central": "F"}),
-    route("half_rate", {"central": "F"}, rate="R"),
-    route("half_duration", {"central": "F"}, duration="D"),
-    route("viable_rate", {"central": "viable"}, viable="v", rate="R"),
-    route("lagged", {"central": "1"}, lag="L"),
-    parameters=(
-        parameter("F", 0.5),
-        parameter("v", 0.8),
-        parameter("R", 50.0, "mg/h"),
-        parameter("D", 2.0, "h"),
-        parameter("L", 3.0, "h"),
-    ),
-)
-
-
-def doses(*rows):
-    """A regimen from (time, amount, route) and, optionally, duration and viable fraction."""
-    return Regimen(tuple(Dose(time, amount, "mg", name, *more) for time, amount, name, *more in rows))
 
 
 @pytest.mark.parametrize(

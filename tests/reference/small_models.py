@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from mscpkpd.data import study_from_frame
+from mscpkpd.dosing import Dose, Regimen
 from mscpkpd.expressions import parse
 from mscpkpd.model import Model, Output, Route, State, Variability, check
 from mscpkpd.noise import Noise
@@ -74,3 +75,27 @@ def study(*rows, name="toy", **common):
     shared = {"subject": "S1", "dose": "100 mg", "route": "iv", **common}
     frame = pd.DataFrame([{**shared, "replicate": str(k), **row} for k, row in enumerate(rows, 1)])
     return study_from_frame(frame, name=name, time_unit="h")
+
+
+# every kind of route, for the closed forms of section 14.1
+COMPARTMENT = one_compartment(
+    route("iv", {"central": "1"}),
+    route("half", {"central": "F"}),
+    route("half_rate", {"central": "F"}, rate="R"),
+    route("half_duration", {"central": "F"}, duration="D"),
+    route("viable", {"central": "viable"}, viable="v"),
+    route("viable_rate", {"central": "viable"}, viable="v", rate="R"),
+    route("lagged", {"central": "1"}, lag="L"),
+    parameters=(
+        parameter("F", 0.5),
+        parameter("v", 0.8),
+        parameter("R", 50.0, "mg/h"),
+        parameter("D", 2.0, "h"),
+        parameter("L", 3.0, "h"),
+    ),
+)
+
+
+def doses(*rows):
+    """A regimen from (time, amount, route) and, optionally, duration and viable fraction."""
+    return Regimen(tuple(Dose(time, amount, "mg", name, *more) for time, amount, name, *more in rows))

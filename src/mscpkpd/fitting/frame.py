@@ -97,7 +97,6 @@ def _exchangeable(problem: Problem, work: Residuals, z: np.ndarray) -> tuple[int
     """Positions of the two rates whose values can be swapped without a sign in the data; None where there are none."""
     rates = [k for k, name in enumerate(work.names) if problem.model.parameter(name).unit.startswith("1/")]
     rates = [k for k in rates if work.priors[k].transform == "log"]
-    work.freeze(z)
     here, best, pair = work(z), UNSEEN, None
     for n, a in enumerate(rates):
         for b in rates[n + 1 :]:

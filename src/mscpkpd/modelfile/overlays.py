@@ -17,7 +17,6 @@ __all__ = ["Values", "kinds_of", "lay_values", "overlays_of", "sufficient_overla
 
 Values = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-# of files of one kind, such as species or mediator, only one is laid: the second would mix its numbers with the first's
 VALUES_KEYS = ("format", "name", "model", "kind", "title", "about", "reference", "parameters")
 # what belongs to a number, and is dropped with it where a values file gives another
 NUMBER_KEYS = ("value", "source", "evidence", "low", "high", "note")
@@ -80,6 +79,7 @@ def kinds_of(chain: tuple[str, ...], values: str | os.PathLike[str]) -> set[str]
 
 
 def _refuse_two_of_a_kind(chain: tuple[str, ...], given: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuse a second species, mediator, ...: its numbers would mix with those of the first."""
     first: dict[str, str] = {}
     for one in given:
         name = Path(one).stem  # a file of the same name as a shipped one belongs on top of it
