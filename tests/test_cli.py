@@ -178,7 +178,10 @@ def test_models_shows_a_model(shell) -> None:
     answer = shell("models", TWO, "--values", "mouse")
     assert answer.out.startswith(f"{TWO} (values: mouse)")
     assert "d lung/dt =" in answer.out
+    finding = "14 states are linear, m and il10 follow one after the other: exact"
+    assert answer.out.rstrip().endswith(f"Equations: {finding} engine")
     content = shell("models", TWO, "--values", "mouse", "--json").json
+    assert content["equations"] == finding
     assert {"name", "value", "unit", "prior", "source", "evidence"} <= content["parameters"][0].keys()
     assert "lung_cells" in {row["name"] for row in content["outputs"]}
 

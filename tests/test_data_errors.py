@@ -46,7 +46,10 @@ CELLS = {
         "subject,time [h],output,value [pg/mL],unit,dose,route\nM1,1,il10,5,ng/mL,1 cells,iv\n",
         r"unit stated as 'ng/mL' and 'pg/mL'. Try: one unit",
     ),
-    "percent per gram": (row("1", "lung", "5", "%ID/g"), r"'%ID/g' is an amount per gram \(T7\).*mass of the organ"),
+    "percent per milligram": (
+        row("1", "lung", "5", "%ID/mg"),
+        r"row 2, column 'unit': percent of dose per 'mg'; expected %ID/g. Try: values per gram",
+    ),
     "text": (row("1", "lung", "lots", "cells"), r"row 2, column 'value': 'lots' is not a number. Try: NA"),
     "unit in a value": (
         row("1", "lung", "5 cells", "cells"),
@@ -361,7 +364,7 @@ def test_at_most_50_findings_are_written_out(read):
         (
             "subject,µ\nM1,µ".encode("latin-1"),
             "mouse.csv",
-            r"row 1 is not UTF-8 text \(byte 0xb5\). Try: save it as 'CSV",
+            r"(?s)^mouse.csv: 2 problems\n  - row 1: .µ. is not UTF-8. Try: .*  - row 2, column .µ.: .µ. is not UTF-8",
         ),
         (b"garbage", "mouse.xlsx", r"not a readable Excel file"),
         (b"PK\x03\x04garbage", "mouse.xlsx", r"not a readable Excel file"),
@@ -396,7 +399,7 @@ def test_an_excel_file_that_unpacks_too_far(tmp_path, monkeypatch):
 
     book = openpyxl.Workbook()
     book.save(tmp_path / "mouse.xlsx")
-    monkeypatch.setattr("mscpkpd.data.tables.MOST_UNPACKED_BYTES", 10)
+    monkeypatch.setattr("mscpkpd.data.workbooks.MOST_UNPACKED_BYTES", 10)
     with pytest.raises(DataError, match="unpacks to"):
         read_study(tmp_path / "mouse.xlsx")
 
@@ -419,3 +422,97 @@ def test_arguments_that_mean_nothing():
         study_from_frame(frame, decimal=";")
     with pytest.raises(DataError, match="frame: a header without rows"):
         study_from_frame(frame.iloc[:0])
+
+
+# ---- encodings and merged cells --------------------------------------------------------------------------------------
+
+
+def test_two_encodings_in_one_file_are_named_by_row_and_column(read):
+    """D14: each cell that is not UTF-8, as it reads in the letters of Western Europe, and the row that is."""
+    head = "subject,time [h],output,value,unit,dose,dose_unit,route,note"
+    start = "M1,1,lung,5,cells,1,cells,iv,"
+    lines = [
+        head.encode(),
+        (start + "Zürich").encode(),
+        (start + "5 µL").encode("latin-1"),
+        b"",
+        b"M2,1,lun\xfc,5\xb5,1,,",
+    ]
+    with pytest.raises(DataError) as caught:
+        read(b"\r\n".join(lines))
+    hint = "Try: these cells typed again, and the file saved as 'CSV UTF-8'"
+    mixed = "is not UTF-8, but row 2 is: two encodings in one file"
+    assert str(caught.value) == (
+        "mouse.csv: 3 problems\n"
+        f"  - row 3, column 'note': '5 µL' {mixed}. {hint}\n"
+        f"  - row 5, column 'output': 'lunü' {mixed}. {hint}\n"
+        f"  - row 5, column 'value': '5µ' {mixed}. {hint}"
+    )
+
+
+def test_a_character_that_another_program_lost_is_named(read):
+    with pytest.raises(DataError) as caught:
+        read("# note\nsubject;time [h];unit\nM1;1;\ufffdg\n")
+    hint = "Try: the cell as it was meant: a program before read another encoding"
+    assert str(caught.value) == f"mouse.csv: row 3, column 'unit': '\ufffdg' has lost a character. {hint}"
+
+
+def test_many_rows_in_another_encoding_give_one_message(read):
+    with pytest.raises(DataError, match=r"(?s)^mouse.csv: 1000 problems\n  - row 1: 'µ' is not.*and 950 more$"):
+        read(("µ,value\n" + "µ,1\n" * 3000).encode("latin-1"))
+
+
+@pytest.fixture
+def merged(tmp_path):
+    """An Excel table with a title, with these ranges merged."""
+    import openpyxl
+
+    def make(*ranges: str):
+        book = openpyxl.Workbook()
+        sheet = book.active
+        for cells in (["# a title"], HEAD.split(","), ["M1", 1, "lung", 5, "cells", 1, "cells", "iv"],
+                      ["M1", 2, "lung", 4, "cells", 1, "cells", "iv"]):  # fmt: skip
+            sheet.append(cells)
+        for found in ranges:
+            sheet.merge_cells(found)
+        book.save(tmp_path / "mouse.xlsx")
+        return tmp_path / "mouse.xlsx"
+
+    return make
+
+
+def test_merged_cells_are_refused_by_row_and_column(merged):
+    """D14: a merged cell holds one value and hides the others."""
+    with pytest.raises(DataError) as caught:
+        read_study(merged("D3:D4", "A3:A4", "E2:F2"))
+    hint = "only the first holds a value. Try: unmerge them, and write the value into each cell that it is meant for"
+    assert str(caught.value) == (
+        "mouse.xlsx: 3 problems\n"
+        f"  - row 2: cells E2:F2 are merged: {hint}\n"
+        f"  - row 3, column 'subject': cells A3:A4 are merged: {hint}\n"
+        f"  - row 3, column 'value': cells D3:D4 are merged: {hint}"
+    )
+
+
+def test_merged_cells_that_hide_nothing_are_read(merged):
+    """A title above the header, and blank cells beside the table."""
+    assert read_study(merged("A1:H1", "J3:K9")).digest == read_study(merged()).digest
+
+
+def test_blank_cells_above_an_excel_table_are_no_header(tmp_path):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for cells in ([" ", None], HEAD.split(","), ["M1", 1, "lung", 5, "cells", 1, "cells", "iv"]):
+        book.active.append(cells)
+    book.save(tmp_path / "mouse.xlsx")
+    assert [record.row for record in read_study(tmp_path / "mouse.xlsx").records] == [3]
+
+
+def test_the_shell_says_which_cells_are_merged(merged, capsys):
+    from mscpkpd import cli
+
+    assert cli.run(["check", str(merged("A3:A4"))]) == 2
+    shown = capsys.readouterr()
+    assert "row 3, column 'subject': cells A3:A4 are merged" in shown.out + shown.err
+    assert "Traceback" not in shown.err

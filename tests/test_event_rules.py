@@ -240,11 +240,14 @@ def test_e5_a_bolus_is_a_jump_whatever_the_route_says() -> None:
     assert problem.predict(np.array([5.0])).value == pytest.approx([2 * exp(-0.1)], **near)
 
 
-def test_e6_a_fit_refuses_rate_where_f_changes_the_duration() -> None:
-    made = study("ID TIME EVID AMT RATE CMT DV\n1 0 1 100 50 iv .\n1 1 0 . . iv 2")
-    with pytest.raises(DataError, match=r"F is not 1 and so changes the duration \(E6, E10\).*DUR instead of RATE"):
-        bind(one_compartment(), made)
-    bind(one_compartment(), study("ID TIME EVID AMT RATE CMT DV\n1 0 1 100 50 thaw .\n1 1 0 . . thaw 2"))
+def test_e6_f_lengthens_an_infusion_whose_rate_is_given_in_a_fit_too() -> None:
+    made = study("ID TIME EVID AMT RATE CMT DV\n1 0 1 100 50 iv .\n1 1 0 . . iv 2\n1 2 0 . . iv 2")
+    problem = pose(one_compartment().with_prior("F", "lognormal(1, 0.5)"), made, free=["F"])
+    found = problem.predict(np.array([0.5]), jacobian=True)
+    assert found.value == pytest.approx([0.9516258196, 0.8610666496], **near)
+    above, below = (problem.predict(np.array([0.5 + h])).value for h in (1e-4, -1e-4))
+    # at 1 the infusion has just ended: a longer one adds nothing yet, a shorter one is missed
+    assert found.jacobian[1, 0] == pytest.approx((above - below)[1] / 2e-4, rel=1e-5)
 
 
 def test_e7_e8_a_fit_refuses_a_rate_or_duration_that_the_route_does_not_have() -> None:
@@ -312,11 +315,20 @@ def test_e32_a_reset_returns_to_the_start_value() -> None:
     assert conc(text, loaded(started)) == pytest.approx([2.0, 2 * exp(-0.1)], **near)
 
 
-def test_e32_a_model_that_names_the_time_refuses_resets_and_times_before_0() -> None:
+def test_e32_a_model_that_names_the_time_follows_resets_and_refuses_times_before_0() -> None:
     moving = loaded(TEXT.replace('central = "KA*depot', 'central = "KA*depot + 0.1*where(t < D, 1, 2)*CL/V*central'))
-    text = "ID TIME EVID AMT CMT\n1 {} 1 100 iv\n1 5 {} . iv\n1 6 0 . iv"
-    with pytest.raises(DataError, match=r"(?s)2 problems.*time -1 before 0.*EVID 3 resets 'one'"):
-        conc(text.format(-1, 3), moving)
+    text = "ID TIME EVID AMT CMT\n1 {} 1 100 iv\n1 5 {} {} iv\n1 6 0 . iv"
+    assert conc(text.format(0, 3, "."), moving) == [0.0]
+    assert conc(text.format(0, 4, 50), moving) == pytest.approx([exp(-0.08)], **near)  # the clock goes on: t > D
+    with pytest.raises(DataError, match="row 2, column 'TIME': time -1 before 0 in a model that names t"):
+        conc(text.format(-1, 3, "."), moving)
+
+
+def test_e32_a_model_that_names_the_time_starts_again_where_time_restarts() -> None:
+    moving = loaded(TEXT.replace('central = "KA*depot', 'central = "KA*depot + 0.1*where(t < D, 1, 2)*CL/V*central'))
+    text = "ID TIME EVID AMT CMT\n1 0 1 100 iv\n1 5 0 . iv\n1 1 4 50 iv\n1 2 0 . iv\n1 3 0 . iv"
+    expected = [2 * exp(-0.5 + 0.02 + 0.06), exp(-0.09), exp(-0.17)]
+    assert conc(text, moving) == pytest.approx(expected, **near)
 
 
 def test_e33_a_lagged_dose_of_a_reset_row_enters_later() -> None:
@@ -331,11 +343,68 @@ def test_e35_evid_2_yields_a_row_and_changes_nothing() -> None:
     assert rows["conc"].tolist() == pytest.approx([2 * exp(-0.3), 2 * exp(-0.5)], **near)
 
 
-@pytest.mark.parametrize(("steady", "rule"), [("1", "E21"), ("2", "E28")])
-def test_g1_steady_state_is_refused_by_name(steady: str, rule: str) -> None:
-    text = f"ID TIME EVID AMT II SS CMT\n1 0 1 100 12 {steady} iv\n1 1 0 . . . iv"
-    with pytest.raises(DataError, match=rf"row 2, column 'SS': SS {steady} .* cannot be solved yet \({rule}\)"):
-        conc(text)
+OWN_ROW = "Try: a row of its own for a dose"
+NAMES = (
+    "ID TIME EVID AMT CMT\n1 0 1 100 iv\n1 5 0 . iv\n1 5 {} 20 central\n1 5 0 . iv\n1 6 {} 3 1\n1 6 0 . iv\n1 7 0 . iv"
+)
+
+
+def test_e36_a_state_is_replaced_or_multiplied_and_a_phantom_does_nothing() -> None:
+    expected = [2 * exp(-0.5), 0.4, 1.2 * exp(-0.1), 1.2 * exp(-0.2)]
+    assert conc(NAMES.format("replace", "multiply")) == pytest.approx(expected, **near)
+    silent = "ID TIME EVID AMT CMT\n1 0 1 100 iv\n1 5 phantom . iv\n1 5 0 . iv"
+    assert conc(silent) == pytest.approx([2 * exp(-0.5)], **near)
+    zero = "ID TIME EVID AMT CMT\n1 0 1 100 oral\n1 1 replace 0 depot\n1 1 multiply 0 central\n1 5 0 . iv"
+    assert conc(zero) == [0.0]
+
+
+def test_e36_infusions_and_lagged_doses_go_on() -> None:
+    doses = "1 0 1 100 10 thaw\n1 4 1 70 . iv"
+    text = f"ID TIME EVID AMT DUR CMT\n{doses}\n1 5 replace 0 . central\n1 6 0 . . iv\n1 9 0 . . iv"
+    running = [2 * (1 - exp(-0.1)), 2 * (1 - exp(-0.4)) + 1.4 * exp(-0.2)]
+    assert conc(text, L=3.0) == pytest.approx(running, **near)
+
+
+def test_d11_numbers_above_4_are_read_where_the_dialect_is_declared() -> None:
+    model, by_name = one_compartment(), conc(NAMES.format("replace", "multiply"))
+    assert simulate(model, events=frame(NAMES.format(5, 6)), dialect="rxode2")["conc"].tolist() == by_name
+    set_twice = simulate(model, events=frame(NAMES.format(8, 8)), dialect="mrgsolve")["conc"].tolist()
+    assert set_twice == pytest.approx([2 * exp(-0.5), 0.4, 0.06, 0.06 * exp(-0.1)], **near)
+    with pytest.raises(UsageError, match="dialect='monolix'; expected rxode2 or mrgsolve"):
+        simulate(model, events=frame(NAMES.format(5, 6)), dialect="monolix")
+
+
+def test_d11_a_number_of_another_dialect_is_refused_with_a_hint() -> None:
+    with pytest.raises(DataError) as caught:
+        simulate(one_compartment(), events=frame(NAMES.format("replace", 6)), dialect="mrgsolve")
+    assert str(caught.value) == (
+        "events: row 6, column 'EVID': EVID 6 means multiply (rxode2) in one program and nothing or something else in "
+        "others (D11); expected 0 observation, 1 dose, 2 other, 3 reset, 4 reset and dose, replace, multiply, phantom. "
+        "Try: the name of the event, or the dialect whose number it is: dialect='rxode2' or 'mrgsolve'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "1 5 replace 20 . iv",
+            "column 'CMT': EVID replace of 'iv', which is no state (E36). Try: one of central, depot",
+        ),
+        (
+            "1 5 multiply . . central",
+            "column 'AMT': no AMT on a row with EVID multiply (E36); expected a number. Try: the factor",
+        ),
+        (
+            "1 5 multiply 2 9 central",
+            "column 'II': II 9 on a row with EVID multiply (E36); expected 0 or missing. " + OWN_ROW,
+        ),
+    ],
+)
+def test_e36_what_does_not_apply_is_refused(row: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        conc(f"ID TIME EVID AMT II CMT\n1 0 1 100 . iv\n{row}\n1 6 0 . . iv")
+    assert str(caught.value) == f"events: row 3, {message}"
 
 
 # ---- covariates ------------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def test_a_schedule_without_a_solution_has_no_numbers():
 
 
 def test_schedules_stand_side_by_side_in_their_order():
-    """Twice the path, twice the area."""
+    """Twice the path, twice the area: one call compares regimens in a tidy table (G8)."""
     time, path = np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 0.0])
     table = exposure(sims_of(np.stack([path, 2 * path])[:, None, None], time), "il10")
     assert list(dict.fromkeys(table["schedule"])) == ["s0", "s1"]

@@ -55,7 +55,7 @@ def sampled(mouse, study, monkeypatch):
 
 
 def test_least_squares_says_what_it_fixed_and_leaves_learned_empty(quick):
-    """Estimates of what the design identifies; the rest is listed with its reason."""
+    """Estimates of what the design identifies; the rest has its reason; the table names its interval (S1, S3)."""
     table = quick.summary().set_index("parameter")
     assert quick.converged
     assert table.loc["k_L", "estimate"] == pytest.approx(0.033, rel=0.1)
@@ -135,7 +135,7 @@ def test_diagnostics_say_in_words_what_is_wrong():
 
 
 def test_the_highest_density_interval_is_the_narrowest():
-    """For an exponential it starts at the smallest draws, unlike the central interval."""
+    """S8: for an exponential it starts at the smallest draws, unlike the central interval."""
     values = np.random.default_rng(1).exponential(size=20000)
     low, high = highest_density(values)
     assert low < 0.01

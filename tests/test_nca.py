@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mscpkpd.data import study_from_frame
+from mscpkpd.data import Study, study_from_frame
 from mscpkpd.errors import DataError, UnitError, UnknownName, UsageError
 from mscpkpd.noncompartmental import nca
 from mscpkpd.noncompartmental.areas import area, interpolated, moment, trapezoid_weights
@@ -552,3 +554,134 @@ def test_weights_of_a_linear_area_reach_into_steps() -> None:
     time, value = np.array([0.0, 2, 4, 8]), np.array([1.0, 3, 2, 1])
     weights = trapezoid_weights(time, 1, 6)
     assert weights @ value == pytest.approx(0.5 * (2 + 3) + 5 + 2 * (2 + 1.5) / 2)
+
+
+# ---- a part of the study ---------------------------------------------------------------------------------------------
+
+
+def _two_routes() -> Study:
+    shared = {"time": [1, 2, 4, 8], "value": [8, 6, 4, 2], "unit": "mg/L", "dose": "100 mg"}
+    parts = [("S1", "plasma", "iv"), ("S1", "csf", "iv"), ("S2", "plasma", "sc")]
+    frames = [pd.DataFrame(shared | {"subject": s, "output": o, "route": r}) for s, o, r in parts]
+    return study_from_frame(pd.concat(frames), time_unit="h")
+
+
+def test_outputs_and_routes_choose_profiles() -> None:
+    """The rows of a part are those of the whole."""
+    whole = nca(_two_routes())
+    part = nca(_two_routes(), outputs=["plasma"], routes=["intravenous"])
+    wanted = whole[(whole["output"] == "plasma") & (whole["subject"] == "S1")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, wanted, check_like=False)
+    assert part.attrs["rules"]["analysed"] == "outputs: plasma; subjects dosed by: iv"
+    assert whole.attrs["rules"]["analysed"] == "outputs: all; subjects dosed by: any route"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"outputs": ["plasm"]}, "outputs: unknown output 'plasm'. Try: 'plasma'"),
+        ({"routes": ["im"]}, "routes: unknown route 'im'"),
+        ({"outputs": "plasma"}, r"outputs = 'plasma'; expected several texts. Try: outputs=\['plasma'\]"),
+        ({"outputs": ["csf"], "routes": ["sc"]}, "nothing is left of csf, sc; expected values of subjects dosed by"),
+    ],
+)
+def test_a_part_that_is_none_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((UsageError, UnknownName), match=message):
+        nca(_two_routes(), **options)
+
+
+def test_subjects_with_other_routes_beside_are_left_out_and_named() -> None:
+    doses = pd.DataFrame(
+        {"subject": ["A", "A", "B"], "time [h]": [0, 24, 0], "dose": "1 mg", "route": ["iv", "sc", "iv"]}
+    )
+    frame = pd.DataFrame({"subject": ["A", "B"], "time [h]": 1, "output": "drug", "value": 2, "unit": "mg/L"})
+    table = nca(study_from_frame(frame, doses), routes=["iv"])
+    assert set(table["subject"]) == {"B"}
+    assert table.attrs["notes"] == ["left out, because of doses by other routes beside: A"]
+
+
+# ---- doses whose duration only a model knows (E7, E8) ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [-1, -2])
+def test_a_modelled_duration_is_an_infusion_of_unknown_length(rate: int) -> None:
+    """N3, N5, N7: it begins at 0, its largest value is no terminal phase, and MRT and Vss have a reason."""
+    times = np.array([1.0, 2, 4, 8, 12, 24])
+    dose = {"TIME [h]": 0, "EVID": 1, "AMT [mg]": 100, "RATE": rate}
+    seen = [{"TIME [h]": t, "EVID": 0, "DV [mg/L]": c} for t, c in zip(times, infused(times, 2.0), strict=True)]
+    frame = pd.DataFrame([dose, *seen]).assign(ID=1, CMT="iv")
+    modelled = rows(study_from_frame(frame, outputs="drug"))
+    stated = rows(study_from_frame(frame.assign(RATE=frame["RATE"].replace(rate, 50)), outputs="drug"))
+    same = ["cmax", "auc_last", "auc_inf_obs", "lambda_z", "cl", "vz", "code"]
+    assert dict(modelled["value"].reindex(same).dropna()) == pytest.approx(dict(stated["value"].reindex(same).dropna()))
+    assert list(modelled["code"]) == list(stated["code"])
+    untimed = "RATE -1 or -2: the duration of the infusion is not in the table"
+    assert modelled.loc["mrt", "reason"] == modelled.loc["vss", "reason"] == untimed
+    notes = nca(study_from_frame(frame, outputs="drug")).attrs["notes"]
+    assert f"{untimed}: values count as after it from the largest on" in notes
+    steady = rows(study_from_frame(frame, outputs="drug"), tau="24 h", steady_state=True)
+    assert steady.loc["mrt", "reason"] == untimed
+
+
+# ---- what an event table says about the time before a dose (E21, E27, E28, E32) -----------------------------
+
+
+def _events(*rows: dict[str, float]) -> Study:
+    ordered = sorted(rows, key=lambda row: row["TIME"])
+    return study_from_frame(pd.DataFrame(ordered).assign(ID=1, CMT="iv"), outputs="drug", unit="mg/L", time_unit="h",
+                            amount_unit="mg")  # fmt: skip
+
+
+def _seen(times: Sequence[float], factor: float = 1.0) -> list[dict[str, float]]:
+    return [{"TIME": t, "EVID": 0, "DV": factor * float(bolus([t % 12])[0])} for t in times]
+
+
+def test_ss_1_declares_the_steady_state_of_its_dose_and_of_those_that_keep_it_up() -> None:
+    """E21, N7: CL is dose/AUCtau; nothing is said to infinity."""
+    factor = 1 / (1 - math.exp(-1.2))
+    first = {"TIME": 0, "EVID": 1, "AMT": 100, "SS": 1, "II": 12}
+    study_ = _events({**first, "ADDL": 1}, *_seen((0, 2, 4, 8, 11, 12, 14, 16, 20, 23), factor))
+    for dose in ("1", "2"):
+        found = rows(study_, dose)
+        assert found.loc["cl", "value"] == pytest.approx(5, rel=1e-4)
+        assert found.loc["mrt", "value"] == pytest.approx(10, rel=1e-4)
+        assert found.loc["auc_tau", "value"] == pytest.approx(20, rel=1e-4)
+        assert found.loc["auc_inf_obs", "reason"].startswith("earlier doses still contribute at steady state")
+    note = "SS 1: the interval after such a dose is taken as one at steady state (E21)"
+    assert note in nca(study_).attrs["notes"]
+    other = _events(first, {**first, "TIME": 12, "SS": 0, "II": 0, "AMT": 50}, *_seen((0, 2, 4, 8, 14, 16, 20), factor))
+    assert rows(other, "2").loc["cl", "reason"].startswith("earlier doses still contribute (the value before")
+
+
+def test_ss_2_says_that_other_doses_contribute() -> None:
+    """E28: what is added to them is no steady state by itself."""
+    found = rows(_events({"TIME": 0, "EVID": 1, "AMT": 100, "SS": 2, "II": 12}, *_seen((0, 2, 4, 8, 11))))
+    assert found.loc["cl", "reason"].startswith("earlier doses still contribute (the value before")
+
+
+def test_an_endless_infusion_that_stops_is_no_dose() -> None:
+    """E27: values after it belong to no dose, and the table says so."""
+    table = nca(_events({"TIME": 0, "EVID": 1, "AMT": 0, "SS": 1, "RATE": 10}, *_seen((0, 2, 4, 8))))
+    assert set(table["dose"]) == {""}
+    assert any("(SS 1 without AMT, E27) is no dose" in note for note in table.attrs["notes"])
+
+
+def test_a_reset_begins_a_new_curve() -> None:
+    """E32, E33: nothing from before it contributes; an observation before it at its time belongs to the first."""
+    dose, again = {"TIME": 0, "EVID": 1, "AMT": 100}, {"TIME": 11, "EVID": 4, "AMT": 200}
+    later = [{**row, "TIME": row["TIME"] + 11, "DV": 2 * row["DV"]} for row in _seen((0, 2, 4, 8))]
+    table = nca(_events(dose, *_seen((0, 2, 4, 8, 11)), again, *later))
+    found = table[table["dose"] == "1"].set_index(["occasion", "parameter"])["value"]
+    for episode in ("episode 1", "episode 2"):
+        assert found[episode, "cl"] == pytest.approx(5)
+        assert found[episode, "mrt"] == pytest.approx(10)
+    assert (found["episode 1", "tlast"], found["episode 2", "tlast"]) == (11, 8)
+    only = nca(_events(dose, *_seen((0, 2, 4)), {"TIME": 5, "EVID": 3}, {"TIME": 6, "EVID": 0, "DV": 0}))
+    assert set(only["occasion"]) == {"episode 1", "episode 2"}
+    assert not (only["value"].isna() & (only["reason"] == "")).any()
+
+
+def test_a_spread_beyond_all_bounds_is_a_spread() -> None:
+    """N9: no error of arithmetic, whatever a table says."""
+    found = rows(study((1, 2, 4), (5, 4, 3), stat="mean", sd=1e300, n=4))
+    assert found.loc["auc_last", "value"] == pytest.approx((6.25 + 5) / 2 + 4.5 + 7)

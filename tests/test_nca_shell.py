@@ -68,6 +68,28 @@ def test_json_has_rules_and_reasons(shell) -> None:
     assert by_name["persistence"]["reason"].startswith("right-censored")
 
 
+EVENTS = """ID,TIME,EVID,AMT,CMT,DVID,DV
+1,0,1,100,1,.,.
+1,1,0,.,1,1,3
+1,2,0,.,1,2,5
+2,0,1,100,2,.,.
+2,1,0,.,2,1,2
+"""
+
+
+def test_outputs_and_routes_name_the_numbers_of_an_event_table_or_choose(shell) -> None:
+    Path("events.csv").write_text(EVENTS)
+    words = ("events.csv", "--unit", "mg/L", "--time-unit", "h", "--amount-unit", "mg", "--json")
+    _, out, _ = shell(*words, "--outputs", "1=conc,2=il10", "--routes", "1=iv,2=sc")
+    found = {(row["subject"], row["output"]) for row in json.loads(out)["parameters"]}
+    assert found == {("1", "conc"), ("1", "il10"), ("2", "conc")}
+    Path("named.csv").write_text(
+        EVENTS.replace("1,1,3", "1,conc,3").replace("1,2,5", "1,il10,5").replace("2,1,2", "2,conc,2")
+    )
+    _, out, _ = shell("named.csv", *words[1:], "--outputs", "conc", "--routes", "2")
+    assert {(row["subject"], row["output"]) for row in json.loads(out)["parameters"]} == {("2", "conc")}
+
+
 def test_many_profiles_are_cut_short(shell) -> None:
     rows = "".join(f"\nP{k},1,drug,{k + 1},mg/L,100,mg,iv" for k in range(45))
     Path("many.csv").write_text(HEADER + rows)
@@ -89,6 +111,10 @@ def test_many_profiles_are_cut_short(shell) -> None:
         (("study.csv", "--times-in", "mg"), "--times-in mg is no time"),
         (("study.csv", "--by", "arm"), "unknown column 'arm'"),
         (("study.csv", "--cells", "dru"), "unknown output 'dru'. Try: 'drug'"),
+        (("study.csv", "--outputs", "dru"), "unknown output 'dru'. Try: 'drug'"),
+        (("study.csv", "--routes", "ip"), "unknown route 'ip'"),
+        (("study.csv", "--routes", "1="), "--routes: '1='; expected number=name. Try: --routes 1=conc"),
+        (("study.csv", "--outputs", "a,a"), "--outputs: 'a' stands twice; expected each name once"),
         (("nowhere.csv",), "cannot be read"),
         (("bad.csv",), "row 3, column 'value': 'many' is not a number"),
         (("two.csv",), "'drug' of subject 'S1' is in mg/L and in nmol/L"),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mscpkpd import simulation
 from mscpkpd.dosing import bolus, infusion
 from mscpkpd.errors import DosingError, FitError, UnknownName, UsageError
 from mscpkpd.fitting.draws import Check
@@ -64,7 +65,7 @@ def test_a_further_subject_or_schedule_changes_no_other_number(mouse):
 
 
 def test_subjects_vary_by_the_spread_of_the_model(mouse):
-    """ln k_L varies with the declared SD: cells left at 24 h of many subjects recover it (within 4 standard errors)."""
+    """ln k_L varies with the declared SD (P2, P3): cells left at 24 h recover it (within 4 standard errors)."""
     spread = {v.parameter: v.sd for v in mouse.variability if v.level == "subject"}["k_L"]
     sims = simulate(
         mouse.fix(phi_L=1e-9, phi_T=1e-9), ONCE, subjects=300, times=[1.0, 25.0], outputs=["lung_cells"], seed=2
@@ -165,3 +166,21 @@ def test_an_unknown_route_is_named(mouse):
     """A route that the model does not have answers with the closest."""
     with pytest.raises(UnknownName, match="unknown route 'intratrachael'. Try: 'intratracheal'"):
         simulate(mouse, bolus("1e6 cells", route="intratrachael"), times=[1.0])
+
+
+@pytest.mark.parametrize(
+    "doses", [bolus("2e6 cells/kg", "iv"), infusion("1e8 cells", "iv", "1 h", every="24 h", doses=2)]
+)
+def test_many_solves_in_batches_are_the_same_as_one_by_one(monkeypatch, doses):
+    """L9, L10: subjects, draws and body weights keep their places."""
+    model = load_model("cells", values="human_70kg")
+    asked = {"draws": 3, "subjects": 2, "weight": ["60 kg", "80 kg"], "until": "48 h", "step": "6 h", "seed": 1}
+    alone, told = simulate(model, doses, **asked), []
+    monkeypatch.setattr(simulation, "BATCH_FROM", 1)
+    monkeypatch.setattr(simulation, "PORTION", 4)
+    together = simulate(model, doses, **asked, progress=lambda done, total: told.append((done, total)))
+    assert told == [(4, 6), (6, 6)]
+    assert not together["failed"].any()
+    for name in alone.data_vars:
+        size = float(np.abs(alone[name]).max())
+        np.testing.assert_allclose(together[name], alone[name], rtol=1e-6, atol=1e-9 * size, err_msg=name)

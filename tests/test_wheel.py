@@ -1,4 +1,4 @@
-"""The wheel stands on its own: installed into an empty environment, it loads every shipped model and its values."""
+"""The wheel stands on its own (G4): installed in an empty environment, it loads every shipped model and its values."""
 
 from __future__ import annotations
 

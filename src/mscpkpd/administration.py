@@ -98,19 +98,21 @@ def administered(model: Model, regimen: Regimen, where: str = "") -> Regimen:
     UnknownName
         For a route that the model does not have.
     DosingError
-        For a compartment, rate or duration that the model does not have (D6, E7, E8), and for RATE by a route whose F
-        is not 1: F would lengthen the infusion (E6, E10), which only `simulate` with ``events`` can follow.
+        For a compartment, rate or duration that the model does not have (D6, E7, E8), and for a named event (E36).
     """
-    if all(dose.timed_by == "" and not dose.route.isdigit() for dose in regimen):
+    if all(not (dose.timed_by or dose.event) and not dose.route.isdigit() for dose in regimen):
         return regimen
     return replace(regimen, doses=tuple(_administered(model, dose, where) for dose in regimen))
 
 
 def _administered(model: Model, dose: Dose, where: str) -> Dose:
     place = place_of(model, dose.route, where)
+    if dose.event:
+        hint = "simulate with the event table itself, where it stands as EVID"
+        raise DosingError(f"'{dose.event}' of '{place}' (E36)", where=where, expected="doses and resets", hint=hint)
     at_once = timing(model, place, dose.timed_by, where)
-    if dose.timed_by == "rate" and bioavailability(model, place)[0].expressions[0] != 1:
-        problem = f"RATE of a dose by '{place}', where F is not 1 and so changes the duration (E6, E10)"
-        hint = "DUR instead of RATE, where F changes the rate (E9); or simulate with the event table itself"
-        raise DosingError(problem, where=where, hint=hint)
-    return replace(dose, route=place, duration=AT_ONCE if at_once else dose.duration, timed_by="")
+    # only an engine can follow a rate that is given where F changes the duration, or a rate that the model has
+    kept = dose.timed_by == "rate" and bioavailability(model, place)[0].expressions[0] != 1
+    kept = kept or dose.steady == "constant"
+    timed_by = dose.timed_by if kept else ""
+    return replace(dose, route=place, duration=AT_ONCE if at_once else dose.duration, timed_by=timed_by)

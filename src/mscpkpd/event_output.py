@@ -1,7 +1,7 @@
 """Simulate an event table: one row of output for each row with EVID 0 or 2, at exact times (conventions, section 8).
 
 Numbers are in the units of the model unless the header states others. A subject starts at its first row, and again at
-each reset, unless the model names the time ``t``: then it starts at t = 0.
+each reset, unless the model names the time ``t``: then it starts at t = 0, and again where its time restarts.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import pandas as pd
 
 from mscpkpd.administration import AT_ONCE, bioavailability, timing
 from mscpkpd.data.cells import Reading
-from mscpkpd.data.event_checks import read_events
-from mscpkpd.data.event_study import dosed_by
-from mscpkpd.data.events import Event, SameTime, by_subject, is_event_table, renamed
+from mscpkpd.data.event_checks import DIALECTS, read_events
+from mscpkpd.data.event_study import dose_of, dosed_by
+from mscpkpd.data.events import Event, SameTime, by_subject, given_times, is_event_table, renamed
 from mscpkpd.data.findings import Findings
 from mscpkpd.data.tables import read_table, table_of_frame
 from mscpkpd.dosing import Dose, Regimen
 from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
+from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.engine.system import System, build_system
-from mscpkpd.engine.timeline import timeline
+from mscpkpd.engine.timeline import dose_name, timeline
 from mscpkpd.errors import DataError, UnknownName, UsageError
 from mscpkpd.event_plan import Plan
 from mscpkpd.model import Model
@@ -46,6 +47,7 @@ def simulate_events(
     parameters: Mapping[str, float] | None = None,
     weight: str | None = None,
     decimal: str = ".",
+    dialect: str = "",
 ) -> RowOutput:
     """Simulate an event table.
 
@@ -65,12 +67,16 @@ def simulate_events(
         Body weight of subjects without a column ``WEIGHT [kg]``, "70 kg".
     decimal : "." or ","
         Decimal sign.
+    dialect : "", "rxode2" or "mrgsolve"
+        Whose numbers of EVID above 4 to read (D11).
 
     Returns
     -------
     DataFrame
         ID, TIME, EVID, DVID and a column for each output and state; ``attrs`` has units, notes and failures.
     """
+    if dialect not in ("", *DIALECTS):
+        raise UsageError(f"dialect='{dialect}'", expected=" or ".join(DIALECTS))
     model = model.fix(**parameters) if parameters else model
     everything = (*model.output_names, *(name for name in model.state_names if name not in model.output_names))
     for name in outputs or ():
@@ -82,7 +88,7 @@ def simulate_events(
         hint = f"it has {', '.join(table.columns[:20])}"
         raise DataError("no event table", where=table.source, expected="ID, TIME and EVID or AMT", hint=hint)
     reading = Reading(renamed(table), Findings(table.source), decimal)
-    rows, notes = read_events(reading, model.time, time_unit=model.time, resets=True)
+    rows, notes = read_events(reading, model.time, time_unit=model.time, dialect=dialect)
     plan = Plan(model, reading, rows, parameters or {}, weight)
     if not reading.findings.lines and not rows:
         reading.findings.add("no row", hint="rows with EVID 0 for what is wanted")
@@ -96,6 +102,7 @@ def simulate_events(
     frame = pd.concat([frame, pd.DataFrame(values, columns=list(wanted))], axis=1)
     time_unit = reading.table.units.get("time", model.time) if times is None else model.time
     units = {"TIME": time_unit, **{name: model.units[name] for name in wanted}}
+    notes += solver.notes(rows)
     frame.attrs = {"model": model.name, "units": units, "notes": tuple(notes), "failures": solver.failures}
     return frame
 
@@ -157,15 +164,25 @@ class _Solver:
         self.explicit = "t" in names or bool(self.system.switches)
 
     def check_start(self, rows: Sequence[Event], reading: Reading) -> None:
-        """Refuse what a model with explicit time cannot do: begin before 0, or begin again."""
+        """Refuse what a model with explicit time cannot do: begin before 0."""
         for event in rows if self.explicit else ():
             if event.time < 0:
                 hint = "times from 0, where the time t of its formulas begins"
                 reading.findings.add(f"time {event.time:g} before 0 in a model that names t", row=event.row.number,
                                      column="TIME", hint=hint)  # fmt: skip
-            elif event.resets:
-                problem = f"EVID {event.evid} resets '{self.model.name}', whose formulas name the time t (E32)"
-                reading.findings.add(problem, row=event.row.number, column="EVID", hint="a subject for each episode")
+
+    def notes(self, rows: Sequence[Event]) -> list[str]:
+        """What steady states of this model mean beyond what the table says."""
+        found = []
+        first = next((event.row.number for event in rows if event.steady), None)
+        loose = collecting(self.system)
+        if first is not None and loose:
+            named = ", ".join(f"'{name}'" for name in loose)
+            found.append(f"row {first}: no steady state of what only collects, {named}: it begins again there (E31)")
+        added = next((event.row.number for event in rows if event.steady == 2), None)
+        if added is not None and not superposes(self.system):
+            found.append(f"row {added}: SS 2 adds responses, which do not add up in '{self.model.name}' (E28)")
+        return found
 
     def solved(self, rows: Sequence[Event], asked: Sequence[Event], *, at_rows: bool) -> np.ndarray:
         """Values of every asked row, shape (n_rows, n_outputs)."""
@@ -187,47 +204,69 @@ class _Solver:
         return out
 
     def _episodes(self, own: Sequence[Event]) -> list[_Episode]:
-        cuts = [0, *(k for k, event in enumerate(own) if event.resets and k), len(own)]
+        """Where time goes back, and where states start again if the time itself does not matter."""
+        cuts = [0, len(own)]
+        for k, (before, event) in enumerate(pairwise(own), 1):
+            if event.resets and (not self.explicit or event.time < before.time):
+                cuts.insert(-1, k)
         parts = [own[begin:end] for begin, end in pairwise(cuts)]
         return [_Episode(0.0 if self.explicit else part[0].time, tuple(part)) for part in parts]
 
     def _episode(self, subject: str, episode: _Episode, mine: Sequence[Event], *, at_rows: bool) -> np.ndarray:
         """Values of the asked rows of one episode; those before a dose of the same time see the doses above (E3)."""
         numbers = {**self.own, **self.plan.changed[subject]}
-        given = [event for event in episode.events if event.doses]
+        acting = [event for event in episode.events if event.acts]
         order = {id(event): number for number, event in enumerate(episode.events)}
         sets: dict[int, list[int]] = {}
         for number, event in enumerate(mine):
-            before = len(given)
+            before = len(acting)
             if at_rows:
-                above = [dose for dose in given if order[id(dose)] < order[id(event)]]
-                later = given[len(above) :]
+                above = [other for other in acting if order[id(other)] < order[id(event)]]
+                later = acting[len(above) :]
                 before = len(above) if later and SameTime.holds(later[0].time, event.time) else before
             sets.setdefault(before, []).append(number)
         out = np.full((len(mine), len(self.system.outputs)), np.nan)
-        doses = [self._doses(event, episode.start, numbers) for event in given]
         for before, places in sets.items():
-            regimen = Regimen(tuple(dose for own in doses[:before] for dose in own))
+            given = zip(acting[:before], given_times(acting[:before]), strict=True)
+            doses = [dose for event, times in given for dose in self._doses(event, times, episode.start, numbers)]
             times = np.array([mine[number].time - episode.start for number in places])
-            out[places] = self._solve(subject, regimen, times, numbers).T
+            named = {
+                dose_name(event.time - episode.start): f", row {event.row.number}" for event in acting if event.steady
+            }
+            out[places] = self._solve(subject, Regimen(tuple(doses)), times, numbers, named).T
         return out
 
-    def _doses(self, event: Event, start: float, numbers: Mapping[str, float]) -> list[Dose]:
+    def _doses(
+        self, event: Event, times: Sequence[float], start: float, numbers: Mapping[str, float]
+    ) -> Sequence[Dose]:
+        # times of these doses are in the model's unit of time: the engine is told that it is one hour long
+        if event.named:
+            place, unit = self.plan.places[event.row.number], self.plan.unit(event)
+            return [Dose(max(event.time - start, 0.0), event.amount, unit, place, event=event.named)]
+        if not event.doses:
+            return [_reset(event.time - start)]
         place = self.plan.places[event.row.number]
-        timed_by = dosed_by(event)
-        duration = event.duration
+        timed_by, duration = dosed_by(event), event.duration
         if timed_by == "rate":  # E6: F lengthens an infusion whose rate is given
             function, names = bioavailability(self.model, place)
             duration = event.amount / event.rate * float(function.value(*(numbers[name] for name in names))[0])
-        if timed_by == "rate" and duration <= 0:
-            return []  # E12: F = 0 delivers nothing
+        if timed_by == "rate" and duration <= 0 and not event.constant:  # E12: F = 0 delivers nothing
+            return [_reset(event.time - start)] if event.resets or event.steady == 1 else []
         if timing(self.model, place, timed_by):
             duration = AT_ONCE
-        unit = self.plan.unit(event)
-        # times of these doses are in the model's unit of time: the engine is told that it is one hour long
-        return [Dose(max(time - start, 0.0), event.amount, unit, place, duration, event.viable) for time in event.times]
+        return [
+            dose_of(event, max(time - start, 0.0), self.plan.unit(event), place, duration, timed_by="", first=k == 0)
+            for k, time in enumerate(times)
+        ]
 
-    def _solve(self, subject: str, regimen: Regimen, times: np.ndarray, numbers: Mapping[str, float]) -> np.ndarray:
+    def _solve(
+        self,
+        subject: str,
+        regimen: Regimen,
+        times: np.ndarray,
+        numbers: Mapping[str, float],
+        named: Mapping[str, str],
+    ) -> np.ndarray:
         system = self.system
         values = np.array([numbers[name] for name in system.parameters])
         weight = self.plan.weights[subject]
@@ -235,15 +274,20 @@ class _Solver:
         times = _on_changes(times, moments)
         path = solve(system, regimen, times, values, weight=weight, hours=1.0, tolerance=DEFAULT_TOLERANCE)
         if not path.ok:
-            self.failures.append(f"subject '{subject}': {path.failure}")
+            row = next((row for name, row in named.items() if name in path.failure), "")
+            self.failures.append(f"subject '{subject}'{row}: {path.failure}")
         return system.observed_function.value(*path.states, *values, times, shape=times.shape)
+
+
+def _reset(time: float) -> Dose:
+    """A dose of nothing by no route, which resets (E32)."""
+    return Dose(max(time, 0.0), 0.0, "1", "none", reset=True)
 
 
 def _on_changes(times: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """Move times that precede a change by rounding alone onto it: the change has taken effect then (E2)."""
     if len(moments) == 0:
         return times
-    at = np.minimum(np.searchsorted(moments, times, side="left"), len(moments) - 1)
-    gap = moments[at] - times
-    near = (gap > 0) & (gap <= SameTime.RELATIVE * np.maximum(1.0, np.abs(times)))
-    return np.where(near, moments[at], times)
+    same = times + SameTime.RELATIVE * np.maximum(1.0, np.abs(times))
+    last = np.searchsorted(moments, same, side="right") - 1
+    return np.where(last >= 0, np.maximum(times, moments[np.maximum(last, 0)]), times)

@@ -50,7 +50,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for event in self.rows:
-            if event.doses:
+            if event.doses or (event.named and event.acts):
                 self._place(event)
             else:
                 self._check_observation(event)
@@ -85,7 +85,15 @@ class Plan:
             self._note(event, "cmt", error)
             return
         try:
-            timing(self.model, place, dosed_by(event))
+            if event.named and place not in self.model.state_names:
+                hint = f"one of {', '.join(self.model.state_names[:8])}"
+                raise DataError(f"EVID {event.named} of '{place}', which is no state (E36)", hint=hint)
+        except MscError as error:
+            self._note(event, "cmt", error)
+            return
+        try:
+            if not event.named:
+                timing(self.model, place, dosed_by(event))
         except MscError as error:
             self._note(event, "rate", error)
         self.places[event.row.number] = place
@@ -96,7 +104,7 @@ class Plan:
         except MscError as error:
             self._note(event, "amt", error)
             return
-        if not fits:
+        if not fits and event.named != "multiply":
             problem = f"AMT in {unit} by '{place}' (D13)"
             hint = "the header 'AMT [unit]', or a route that takes this unit"
             self._note(event, "amt", DataError(problem, expected=f"an amount in {own}", hint=hint))

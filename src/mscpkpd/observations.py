@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mscpkpd.administration import administered
+from mscpkpd.conversions import factor_of
 from mscpkpd.data import Record, Study, Subject
 from mscpkpd.dosing import Dose, Regimen
-from mscpkpd.errors import DataError, MscError, UnitError, UnknownName
+from mscpkpd.errors import DataError, MscError, UnknownName
 from mscpkpd.model import Model, Output
-from mscpkpd.units import scale_factor, to_unit
+from mscpkpd.units import to_unit
 
 __all__ = ["Group", "Rows", "bind"]
 
-PERCENT_OF_DOSE = "%ID"
 KINDS = ("value", "left", "right", "interval", "mean", "logmean")
 
 
@@ -194,7 +194,7 @@ def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...
         raise UnknownName.among("output", record.output, model.output_names, where=record.where)
     output = model.output(record.output)
     time = record.time * to_unit(f"1 {record.time_unit}", model.time, where=record.where)
-    factor = _factor(output, subject, record)
+    factor = factor_of(output, subject, record)
     shift = np.log(factor) if record.kind == "logmean" else None
     scaled = [_scaled(x, factor, shift) for x in (record.value, record.lower, record.upper)]
     sd = np.nan if record.sd is None else record.sd * (1.0 if shift is not None else factor)
@@ -206,29 +206,6 @@ def _scaled(x: float | None, factor: float, shift: float | None) -> float:
     if x is None:
         return float("nan")
     return x * factor if shift is None else x + shift
-
-
-def _factor(output: Output, subject: Subject, record: Record) -> float:
-    if record.unit != PERCENT_OF_DOSE:
-        return scale_factor(record.unit, output.unit, where=record.where)
-    given = _given(subject, record)
-    if given <= 0:
-        raise DataError(
-            f"{record.value:g} %ID at a time before any dose", where=record.where, hint="a dose time before the row"
-        )
-    if output.unit != "cells":
-        raise UnitError(
-            f"%ID cannot be an amount of '{output.name}' [{output.unit}]",
-            where=record.where,
-            expected="an output in cells",
-            hint="one of the *_label or *_cells outputs",
-        )
-    return given / 100.0
-
-
-def _given(subject: Subject, record: Record) -> float:
-    hours = record.time * to_unit(f"1 {record.time_unit}", "h", where=record.where)
-    return sum(dose.cells(subject.weight) for dose in subject.regimen.doses if dose.time <= hours)
 
 
 def _check_support(output: Output, record: Record, value: float) -> None:

@@ -6,25 +6,32 @@ whose prior was read from a study that is being fitted takes its wide prior inst
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mscpkpd.data import Study
+from mscpkpd.engine.plan import plan_of
 from mscpkpd.engine.solve import solve
+from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System, build_system
-from mscpkpd.errors import DataError, UnknownName, UsageError
+from mscpkpd.errors import DataError, SolveError, UnknownName, UsageError
 from mscpkpd.model import Model
 from mscpkpd.observations import Group, Rows, bind
 from mscpkpd.parameters import Prior
 from mscpkpd.units import to_unit
 
-__all__ = ["FreeParameter", "Prediction", "Problem", "pose", "refuse_impossible_rows"]
+if TYPE_CHECKING:
+    from mscpkpd.engine.predictions import Predictions
+
+__all__ = ["FIT_TOLERANCE", "FreeParameter", "Prediction", "Problem", "pose", "refuse_impossible_rows"]
 
 FIT_TOLERANCE = 1e-8  # relative, of the solver; looser values bias variance estimates (G10)
 
+TRIED = 500  # draws of the priors for which a compiled density is to be fine enough
 NOTHING = 1e-30  # a prediction below this is one of nothing at all
 
 
@@ -85,6 +92,10 @@ class Problem:
         Parameters that the observed outputs depend on and that are held at the value of the model.
     uninformed : tuple of str
         Parameters with a prior that no observed output depends on: the data cannot say anything about them.
+    tolerance : float
+        Of the engine, relative.
+    engine : str
+        What samples: "stiff", or "auto" for the exact engine where it can.
     """
 
     model: Model
@@ -95,6 +106,7 @@ class Problem:
     fixed: tuple[str, ...]
     uninformed: tuple[str, ...]
     tolerance: float = FIT_TOLERANCE
+    engine: str = "auto"
 
     def __getstate__(self) -> dict[str, object]:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
@@ -157,6 +169,94 @@ class Problem:
             if part is not None:
                 slope[np.ix_(mine, columns)] = part
         return Prediction(value, slope, failure)
+
+    @cached_property
+    def sampled_by(self) -> str:
+        """The engine that a sampler uses: "exact" where it can, unless `engine` is "stiff"."""
+        if self.engine == "stiff" or not self.system.states or not solving_order(self.system).exact:
+            return "stiff"
+        moments = np.array([1.0])
+        plans = (plan_of(self.system, group.regimen, moments, self.hours) for group in self.groups)
+        return "stiff" if any(plan is None for plan in plans) else "exact"
+
+    @cached_property
+    def exactly(self) -> Predictions | None:
+        """All rows by the exact engine; None where it does not solve them."""
+        if self.sampled_by == "stiff":
+            return None
+        from mscpkpd.engine.predictions import predictions_of  # JAX is slow to load
+
+        rows, groups = self.rows, [(group.regimen, group.weight) for group in self.groups]
+        return predictions_of(
+            self.system, groups, subject=rows.group, output=rows.output, time=rows.time, hours=self.hours,
+            tolerance=self.tolerance,
+        )  # fmt: skip
+
+    def linearized(self, theta: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Predict every row by the exact engine, and keep what a backward pass needs.
+
+        Parameters
+        ----------
+        theta : array of shape (n_free,)
+            Free parameters on their natural scale.
+
+        Returns
+        -------
+        rows : array of shape (n_rows,)
+            NaN where a solve failed.
+        back : callable
+            From weights of the rows, shape (n_rows,), to the derivatives of their weighted sum, shape (n_free,).
+
+        Raises
+        ------
+        UsageError
+            If the exact engine cannot solve this problem.
+        """
+        if self.exactly is None:
+            raise UsageError("the exact engine cannot solve this problem", hint="problem.predict(theta, jacobian=True)")
+        values = self.values(theta)
+        numbers = np.array([values[name] for name in self.system.parameters])
+        places, columns = self._positions
+        nothing = np.full(len(self.free), np.nan)
+        try:
+            rows, back = self.exactly.linearized(np.repeat(numbers[:, None], len(self.groups), axis=1))
+        except SolveError:
+            return np.full(len(self.rows), np.nan), lambda _: nothing
+
+        def back_through(weights: np.ndarray) -> np.ndarray:
+            gradient = np.zeros(len(self.free))
+            gradient[columns] = back(weights).sum(axis=1)[places]
+            return gradient
+
+        return rows, back_through
+
+    def traced(self) -> Callable[[Any], Any]:
+        """Predict all rows as a function of `theta` that JAX can trace and differentiate, by the exact engine.
+
+        Returns
+        -------
+        callable
+            From free parameters on their natural scale, shape (n_free,), to rows, shape (n_rows,); NaN where the
+            steps, which are chosen for draws of the priors, are not fine enough.
+
+        Raises
+        ------
+        UsageError
+            If the exact engine cannot solve this problem.
+        """
+        if self.exactly is None:
+            raise UsageError("the exact engine cannot solve this problem", hint="engine='stiff'")
+        values = self.values(self.start)
+        numbers = np.array([values[name] for name in self.system.parameters])
+        places, columns = self._positions
+        free = np.zeros((len(numbers), len(self.free)))
+        free[places, columns] = 1.0
+        held = np.where(free.any(axis=1), 0.0, numbers)[:, None]
+        alike = np.ones((1, len(self.groups)))
+        rng = np.random.default_rng(0)
+        draws = np.stack([parameter.prior.sample(rng, TRIED) for parameter in self.free])
+        rows = self.exactly.traced(held + free @ draws)
+        return lambda theta: rows((held + free @ theta[:, None]) * alike)
 
     def _group(
         self, group: Group, mine: np.ndarray, numbers: np.ndarray, places: np.ndarray | None

@@ -13,6 +13,7 @@ import xarray as xr
 from mscpkpd.administration import administered
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
+from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System, build_system
 from mscpkpd.errors import DosingError, UnknownName, UsageError
 from mscpkpd.event_output import EventTable, RowOutput, simulate_events
@@ -26,6 +27,8 @@ __all__ = ["simulate"]
 # Hours after the start of each dose that every default grid holds, so that first passes are not stepped over.
 AFTER_DOSE = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0)
 GRID = 240
+# From so many solves of a schedule on, a model without feedback is solved in batches, so many at a time.
+BATCH_FROM, PORTION, BATCH_TOLERANCE = 1000, 1024, 1e-8
 POSITIVE = Prior("lognormal", (1.0, 1.0))  # transformed scale of a parameter that has no prior of its own
 
 
@@ -37,6 +40,18 @@ class _Population:
     weights: tuple[float | None, ...]
     draws: int
     origin: str
+
+    def of(self, names: Sequence[str]) -> np.ndarray:
+        """One row of values per solve, subject by subject and draw by draw."""
+        rows = np.empty((len(self.weights) * self.draws, len(names)))
+        for k, name in enumerate(names):
+            rows[:, k] = self.values[name].T.reshape(-1)
+        return rows
+
+    @property
+    def weight_of_each(self) -> tuple[float | None, ...]:
+        """Body weight of each solve."""
+        return tuple(weight for weight in self.weights for _ in range(self.draws))
 
 
 @overload
@@ -69,6 +84,7 @@ def simulate(
     outputs: Sequence[str] | None = None,
     parameters: Mapping[str, float] | None = None,
     seed: int = 0,
+    dialect: str = "",
 ) -> RowOutput: ...
 
 
@@ -88,6 +104,7 @@ def simulate(
     parameters: Mapping[str, float] | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    dialect: str = "",
 ) -> xr.Dataset | RowOutput:
     """Simulate schedules for subjects and parameter draws, or the rows of an event table.
 
@@ -101,7 +118,7 @@ def simulate(
     events : DataFrame or path, optional
         NONMEM-style event table: who gets what, and when values are wanted. Numbers are in the units of the model where
         the header states none; a column that is called as a parameter is the value of that parameter for its subject.
-        Only `weight`, `times`, `outputs` and `parameters` go with it.
+        Only `weight`, `times`, `outputs`, `parameters` and `dialect` go with it.
     draws : Fit, int or None
         Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
     n_draws : int
@@ -124,6 +141,8 @@ def simulate(
         Same seed, same numbers. A further subject or schedule changes none of the others.
     progress : callable, optional
         Receives solves done and solves wanted.
+    dialect : "", "rxode2" or "mrgsolve"
+        Whose numbers of EVID above 4 `events` uses; the names replace, multiply and phantom are always read (D11, E36).
 
     Returns
     -------
@@ -154,9 +173,10 @@ def simulate(
 
     Notes
     -----
-    A value at the time of a dose is after it (rule E4); in an event table rows count in their order (E1 to E3), resets
-    are followed (E32, E33), steady state and covariates that change are refused by name. Between-subject deviations are
-    normal on the transformed scale of their parameter, with one random stream per subject and parameter (G3).
+    A value at the time of a dose is after it (rule E4); in an event table rows count in their order (E1 to E3), steady
+    states are solved (E31), covariates that change are refused by name. Between-subject deviations are
+    normal on the transformed scale of their parameter, with one random stream per subject and parameter (G3). From 1000
+    solves of a schedule on, a model without feedback is solved in batches by the exact engine: the same to 1e-6.
     """
     if events is not None:
         others = {"schedules": schedules, "draws": draws, "until": until, "step": step, "progress": progress}
@@ -164,7 +184,9 @@ def simulate(
         if beside or not (weight is None or isinstance(weight, str)):
             problem = f"{', '.join(beside) or 'several weights'} beside events"
             raise UsageError(problem, expected="the subjects, doses and times of the table alone")
-        return simulate_events(model, events, outputs=outputs, times=times, parameters=parameters, weight=weight)
+        return simulate_events(
+            model, events, outputs=outputs, times=times, parameters=parameters, weight=weight, dialect=dialect
+        )
     schedules = _own_doses(model) if schedules is None else schedules
     named = {schedules.name or "schedule": schedules} if isinstance(schedules, Regimen) else dict(schedules)
     if not named or subjects < 1 or n_draws < 1:
@@ -177,21 +199,14 @@ def simulate(
     population = _population(model, draws, n_draws, subjects, weight, seed)
     routes = _routes(model, named)
     system = build_system(model, wanted, routes)
-    shape = (len(named), subjects, population.draws, len(grid))
-    out = np.full((len(wanted), *shape), np.nan)
-    failed = np.zeros(shape[:3], dtype=bool)
-    total, done = int(np.prod(shape[:3])), 0
+    each = population.of(system.parameters)
+    solved = _together if _many(system, len(each)) else _one_by_one
+    out = np.empty((len(wanted), len(named), len(each), len(grid)))
     for s, regimen in enumerate(named.values()):
-        for i in range(subjects):
-            for d in range(population.draws):
-                values = np.array([population.values[name][d, i] for name in system.parameters])
-                one = _one(system, regimen, grid, values, population.weights[i], hours)
-                failed[s, i, d] = one is None
-                if one is not None:
-                    out[:, s, i, d] = one
-                done += 1
-                if progress:
-                    progress(done, total)
+        tell = _counted(progress, s * len(each), len(named) * len(each))
+        out[:, s] = solved(system, regimen, grid, each, population.weight_of_each, hours=hours, tell=tell)
+    out = out.reshape(len(wanted), len(named), subjects, population.draws, len(grid))
+    failed = np.all(np.isnan(out), axis=(0, 4))
     sims = _dataset(model, wanted, named, grid, out, failed)
     sims.attrs.update(parameters=population.origin, seed=seed)
     for name in wanted:
@@ -216,14 +231,60 @@ def _grounds(model: Model, output: str, routes: tuple[str, ...], draws: Fit | in
     }
 
 
-def _one(
-    system: System, regimen: Regimen, grid: np.ndarray, values: np.ndarray, weight: float | None, hours: float
-) -> np.ndarray | None:
-    """Outputs of one solve, shape (n_outputs, n_times); None where it failed."""
-    path = solve(system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE)
-    if not path.ok:
-        return None
-    return system.observed_function.value(*path.states, *values, grid, shape=grid.shape)
+def _many(system: System, solves: int) -> bool:
+    """Whether a batch is worth the seconds that it takes to compile."""
+    return solves >= BATCH_FROM and bool(system.states) and solving_order(system).exact
+
+
+def _counted(progress: Callable[[int, int], None] | None, before: int, total: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done, total) if progress else None
+
+
+def _one_by_one(
+    system: System,
+    regimen: Regimen,
+    grid: np.ndarray,
+    each: np.ndarray,
+    weights: Sequence[float | None],
+    *,
+    hours: float,
+    tell: Callable[[int], None],
+) -> np.ndarray:
+    """Outputs of every solve, shape (n_outputs, n_solves, n_times); NaN where one failed."""
+    out = np.full((len(system.outputs), len(each), len(grid)), np.nan)
+    for k, (values, weight) in enumerate(zip(each, weights, strict=True)):
+        path = solve(system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE)
+        if path.ok:
+            out[:, k] = system.observed_function.value(*path.states, *values, grid, shape=grid.shape)
+        tell(k + 1)
+    return out
+
+
+def _together(
+    system: System,
+    regimen: Regimen,
+    grid: np.ndarray,
+    each: np.ndarray,
+    weights: Sequence[float | None],
+    *,
+    hours: float,
+    tell: Callable[[int], None],
+) -> np.ndarray:
+    """The same by the exact engine, many solves at a time."""
+    from mscpkpd.engine.batches import solve_batch  # JAX is slow to load
+
+    kilograms = None if weights[0] is None else np.array(weights, dtype=float)
+    out = np.empty((len(system.outputs), len(each), len(grid)))
+    for begin in range(0, len(each), PORTION):
+        mine = slice(begin, begin + PORTION)
+        states = solve_batch(
+            system, regimen, grid, each[mine], hours=hours, tolerance=BATCH_TOLERANCE,
+            weights=None if kilograms is None else kilograms[mine],
+        )  # fmt: skip
+        columns = (*np.moveaxis(states, 1, 0), *each[mine].T[:, :, None], grid)
+        out[:, mine] = system.observed_function.value(*columns, shape=(len(states), len(grid)))
+        tell(min(begin + PORTION, len(each)))
+    return out
 
 
 def _wanted(model: Model, outputs: Sequence[str] | None) -> tuple[str, ...]:

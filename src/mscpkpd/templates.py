@@ -27,7 +27,9 @@ STUDY = """\
 # method    assay; outputs measured by different methods stay apart
 # dose      what the subject received; 0 for an untreated control. Several doses: a second table, mscpkpd new doses
 # route     iv, ia, ip, im, sc, intratracheal, intra_articular, ...
-# Further columns: organ, lloq, lot, occasion, study, replicate, viability (0 to 1), weight [g] for doses per kg.
+# Further columns: organ, lloq, lot, occasion, study, replicate, viability (0 to 1), weight [g] for doses per kg; lod
+# (value may then be ND, DNQ or BLQ), organ_mass [g] for %ID/g, decay_corrected and half_life [h], sample, pooled:
+# docs/measurements.md
 # The numbers below are invented: delete these rows.
 subject,species,time [h],output,value,unit,stat,sd,n,lower,upper,censoring,method,dose,dose_unit,route,\
 dose_time [h],duration [min]
@@ -43,12 +45,13 @@ DOSES = """\
 # subject   as in the study
 # time      of the dose, with its unit in brackets
 # dose      amount; 0 for an untreated control
-# dose_unit cells, or cells/kg (the study then has a column weight [kg])
+# dose_unit cells, or cells/kg (the study then has a column weight [kg]), or vials (with a column cells_per_vial)
 # route     iv, ia, ip, im, sc, intratracheal, intra_articular, ...
 # duration  of an infusion; blank or 0 is a bolus
-# viability fraction of the cells alive at the bedside, 0 to 1; blank if not known
+# viability fraction of the cells alive at the bedside, 0 to 1; blank if not known (viability_thaw: at thaw)
 # every     interval to the next of several equal doses
 # doses     how many of them, this one included
+# Further columns: infusion_loss (fraction left in bag and line), donor, potency, filter, dose_activity [MBq].
 # The numbers below are invented: delete these rows.
 subject,time [h],dose,dose_unit,route,duration [min],viability,every [d],doses,lot
 M01,0,1e6,cells,iv,2,0.92,7,4,A17

@@ -1,8 +1,8 @@
 """Units of measurement: parse, compare and convert, with advice where a unit is not known.
 
 Pint does the work behind a private registry; nothing of pint leaves this module except the opaque `Unit`. Added to
-pint's own units are cells, copies, animals, photons and international units, each a dimension of its own, so that
-``cells/kg`` is never taken for ``1/kg``.
+pint's own units are cells, copies, animals, photons, sections of tissue and international units, each a dimension of
+its own, so that ``cells/kg`` is never taken for ``1/kg``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ DEFINITIONS = (
     "copies = [copy] = _ = copy",
     "animal = [animal]",
     "photon = [photon]",
+    "section = [section]",  # of a tissue; to pint a square mile
     "international_unit = [activity] = IU",
 )
 # what an unknown unit is compared with: the words that people of this field write
@@ -63,7 +64,7 @@ MICRO = str.maketrans({"\u00b5": "u", "\u03bc": "u"})
 
 @cache
 def _registry() -> pint.UnitRegistry[float]:
-    registry: pint.UnitRegistry[float] = pint.UnitRegistry()
+    registry: pint.UnitRegistry[float] = pint.UnitRegistry(on_redefinition="ignore")
     for definition in DEFINITIONS:
         registry.define(definition)
     return registry
@@ -167,6 +168,8 @@ def same_size(one: Unit, other: Unit) -> bool:
 
 @cache
 def _factor(source: str, target: str) -> float:
+    if source == target and source in COMMON:
+        return 1.0  # without reading all definitions, which takes longer than most tables
     one, other = parse_unit(source), parse_unit(target)
     if one.dimensionality != other.dimensionality:
         raise UnitError(f"cannot turn {source} into {target}", expected=f"a unit like {target}")

@@ -116,14 +116,14 @@ def _examination(file: Path, reading: Reading) -> tuple[str, Callable[[], Found]
     """Return the kind of a file and the function that reads it as such."""
     if file.suffix.casefold() == ".toml":
         return _toml_examination(file)
-    from mscpkpd.data.record import COLUMNS
-    from mscpkpd.data.tables import read_table
+    from mscpkpd.data.record import KNOWN_COLUMNS
+    from mscpkpd.data.tables import column_names
 
-    columns = set(read_table(file).columns)
+    columns = set(column_names(file))
     if any(name.startswith("cxcl10") for name in columns) or ("patient" in columns and "platform" in columns):
         return "cohort", lambda: _cohort(file, reading)
     named = file.stem.casefold().endswith("doses")  # as read_study looks for beside a study
-    if named or {"subject", "dose"} <= columns <= set(COLUMNS) - {"output", "value"}:
+    if named or {"subject", "dose"} <= columns <= KNOWN_COLUMNS - {"output", "value"}:
         return "doses", lambda: _doses(file, reading)
     return "study", lambda: _study(file, reading)
 

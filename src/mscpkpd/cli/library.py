@@ -64,7 +64,7 @@ def models(
         text = _written(model, latex=latex)
         show_json({"name": model.name, "text": text}) if as_json else say(text.rstrip("\n"))
     else:
-        show_json(_model_json(model)) if as_json else say(str(model))
+        show_json(_model_json(model)) if as_json else say(str(model), "", f"Equations: {_solving(model)} engine")
     return 0
 
 
@@ -190,6 +190,14 @@ def _declared_json(declared: Declaration) -> dict[str, Any]:
     }
 
 
+def _solving(model: Model) -> str:
+    """How the equations of a model are solved, with all its states and routes."""
+    from mscpkpd.engine.structure import solving_order
+    from mscpkpd.engine.system import build_system
+
+    return str(solving_order(build_system(model, model.state_names, model.route_names)))
+
+
 def _model_json(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
@@ -197,6 +205,7 @@ def _model_json(model: Model) -> dict[str, Any]:
         "about": model.about,
         "values": model.values_name,
         "time": model.time,
+        "equations": _solving(model),
         "parameters": [
             {
                 **{key: getattr(p, key) for key in ("name", "value", "unit", "about", "source", "evidence", "note")},

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, show_table, table_records
-from mscpkpd.cli.options import DataUnit, Decimal, Doses, Json, Layout, Sheet, TimeUnit
-from mscpkpd.cli.words import in_shell_words, read_names
+from mscpkpd.cli.options import AmountUnit, DataUnit, Decimal, Doses, Json, Layout, Sheet, TimeUnit
+from mscpkpd.cli.words import in_shell_words, read_mapping, read_names
 from mscpkpd.errors import UsageError
 from mscpkpd.files import check_place, whole_file
 
@@ -50,11 +50,18 @@ def nca(
     cells: Annotated[
         str | None, typer.Option(metavar="a,b", help="Outputs that count cells.", rich_help_panel=HOW)
     ] = None,
+    outputs: Annotated[
+        str | None, typer.Option(metavar="a,b", help="Only these; 1=a,2=b names what DVID, else CMT, observes.")
+    ] = None,
+    routes: Annotated[
+        str | None, typer.Option(metavar="iv,sc", help="Only subjects dosed so; 1=iv names the CMT of doses.")
+    ] = None,
     layout: Layout = "tidy",
     sheet: Sheet = None,
     decimal: Decimal = ".",
     unit: DataUnit = None,
     time_unit: TimeUnit = None,
+    amount_unit: AmountUnit = None,
     doses: Doses = None,
     as_json: Json = False,
 ) -> int:
@@ -62,17 +69,21 @@ def nca(
     _check_places(out, figure)
     wanted = [part.strip() for part in periods.split(",")] if periods is not None else []
     columns, counted = read_names(by, "--by") or (), read_names(cells, "--cells")
+    (observed, only), (given, by_route) = _names(outputs, "--outputs"), _names(routes, "--routes")
     from mscpkpd.data import read_study
     from mscpkpd.noncompartmental import nca as analyse
 
-    with in_shell_words("layout", "sheet", "decimal", "unit", "doses", "time_unit"):
+    with in_shell_words("layout", "sheet", "decimal", "unit", "doses", "time_unit", "amount_unit", "outputs", "routes"):
         study = read_study(
-            data, layout=layout, sheet=sheet, decimal=decimal, unit=unit, time_unit=time_unit, doses=doses  # type: ignore[arg-type]  # read_study refuses other layouts
+            data, layout=layout, sheet=sheet, decimal=decimal, unit=unit, time_unit=time_unit, doses=doses,  # type: ignore[arg-type]  # read_study refuses other layouts
+            amount_unit=amount_unit, outputs=observed, routes=given,
         )  # fmt: skip
-    with in_shell_words("areas", "blq", "tau", "sampling", "steady_state", "by", time_unit="times-in"):
+    with in_shell_words(
+        "areas", "blq", "tau", "sampling", "steady_state", "by", "outputs", "routes", time_unit="times-in"
+    ):
         table = analyse(
             study, areas=areas, blq=blq, time_unit=times_in, periods=wanted, tau=tau, steady_state=steady_state,
-            sampling=sampling, by=columns, cells=counted,
+            sampling=sampling, by=columns, cells=counted, outputs=only, routes=by_route,
         )  # fmt: skip
     if out is not None:
         with whole_file(out) as part:
@@ -84,6 +95,14 @@ def nca(
     else:
         _show(table, out, figure)
     return 0
+
+
+def _names(text: str | None, option: str) -> tuple[dict[int | str, str] | None, tuple[str, ...] | None]:
+    """Names for the numbers of an event table, or names of what is to be analysed."""
+    if text is None or "=" not in text:
+        return None, read_names(text, option)
+    named = read_mapping(text, option)
+    return (named, None) if isinstance(named, dict) else (None, None)
 
 
 def _check_places(out: Path | None, figure: Path | None) -> None:

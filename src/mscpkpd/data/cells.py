@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from mscpkpd.data.assays import PERCENT_OF_DOSE, assay_unit
 from mscpkpd.data.findings import shortened
 from mscpkpd.errors import UnitError
-from mscpkpd.units import parse_unit, scale_factor
+from mscpkpd.units import scale_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,14 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PERCENT_OF_DOSE", "TIME_HINT", "Reading", "known_unit"]
 
-PERCENT_OF_DOSE = "%ID"
-PERCENT_NAMES = frozenset(
-    f"{percent}{what}"
-    for percent in ("%", "% ", "percent ", "percent_")
-    for what in ("id", "dose", "of dose", "of_dose", "injected dose", "of injected dose", "of the dose")
-)
-PERCENT_PER_MASS = re.compile(r"(%|percent).*(id|dose)\s*(/|per)\s*\w*g(ram)?$", re.IGNORECASE)
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+PLAIN = re.compile(NUMBER)
 QUANTITY = re.compile(rf"(?P<number>{NUMBER})(?:\s+(?P<unit>\S.*)|(?P<glued>[A-Za-zµμ%].*))?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?!\d)")
@@ -42,30 +37,8 @@ def _factor(unit: str, target: str) -> float:
 
 @lru_cache(maxsize=1024)
 def known_unit(text: str) -> str:
-    """Return the unit of an observation as it is kept.
-
-    Parameters
-    ----------
-    text : str
-        Unit as written; all spellings of percent of dose become "%ID".
-
-    Returns
-    -------
-    str
-        "%ID", or `text`.
-
-    Raises
-    ------
-    UnitError
-        For an unknown unit, and for percent of dose per gram (T7).
-    """
-    plain = " ".join(text.split())
-    if plain.casefold() in PERCENT_NAMES:
-        return PERCENT_OF_DOSE
-    if PERCENT_PER_MASS.fullmatch(plain):
-        raise UnitError(f"'{plain}' is an amount per gram (T7)", hint="times the mass of the organ, in unit %ID")
-    parse_unit(plain)
-    return plain
+    """Return the unit of an observation as it is kept; see `assay_unit`."""
+    return assay_unit(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +55,23 @@ class Reading:
         Decimal sign, "." or ",".
     units : mapping of str to str
         Units by column that the caller stated.
+    masses : mapping of str to float
+        Masses of organs that the caller stated [g] (T7).
     """
 
     table: Table
     findings: Findings
     decimal: str = "."
     units: Mapping[str, str] = field(default_factory=dict)
+    masses: Mapping[str, float] = field(default_factory=dict)
 
     def number(self, row: Row, column: str) -> float | None:
         """Return a finite number without unit; None where it is missing or wrong."""
-        text = row.text(column)
+        text = row.cells.get(column)
         if not text:
             return None
+        if self.decimal == "." and PLAIN.fullmatch(text):  # nearly every cell
+            return self._finite(row, column, text, text)
         found = self._matched(text)
         if found and (found["unit"] or found["glued"]):
             hint = "the unit in the column 'unit' or in the header" if column == "value" else "the number alone"
@@ -114,6 +92,22 @@ class Reading:
             return None
         return int(number)
 
+    def above_zero(self, row: Row, column: str, target: str, hint: str) -> float | None:
+        """Return a quantity above 0 in the unit `target`; None where it is missing or wrong."""
+        value = self.measure(row, column, target, hint=hint) if column in row.cells else None
+        if value is not None and value <= 0:
+            self.note(row, column, f"'{row.text(column)}'", expected="a number above 0", hint="NA if it is not known")
+            return None
+        return value
+
+    def fraction(self, row: Row, column: str) -> float | None:
+        """Return a number from 0 to 1; None where it is missing or wrong."""
+        value = self.number(row, column)
+        if value is not None and not 0 <= value <= 1:
+            self.note(row, column, f"'{row.text(column)}'", expected="a number from 0 to 1", hint="0.9 for 90 %")
+            return None
+        return value
+
     def truth(self, row: Row, column: str) -> bool:
         """Return whether a cell says yes."""
         return row.text(column).casefold() in ("true", "yes", "1", "y")
@@ -124,9 +118,9 @@ class Reading:
         Two statements that differ are a finding.
         """
         own = "unit" if column == "value" else f"{column}_unit"
-        stated = (row.text(own), self.table.units.get(column, ""), self.units.get(column, ""))
-        distinct = list(dict.fromkeys(text for text in stated if text))
-        if len(distinct) > 1:
+        stated = (row.cells.get(own), self.table.units.get(column), self.units.get(column))
+        distinct = [text for text in stated if text]
+        if len(distinct) > 1 and len(distinct := list(dict.fromkeys(distinct))) > 1:
             listed = " and ".join(f"'{text}'" for text in distinct)
             self.note(row, column, f"unit stated as {listed}", hint=f"one unit in '{own}', header or argument")
         return distinct[0] if distinct else ""
@@ -147,7 +141,7 @@ class Reading:
             None where the number is missing or wrong. The unit may be blank.
         """
         text = row.text(column)
-        found = self._matched(text) if text else None
+        found = self._matched(text) if text and not PLAIN.fullmatch(text) else None
         own = (found["unit"] or found["glued"] or "").strip() if found else ""
         if found is None or not own:
             number = self.number(row, column)

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mscpkpd.data.events import Event, by_subject
+from mscpkpd.data.events import NAMED, Event, by_subject
 from mscpkpd.data.findings import shortened
 from mscpkpd.errors import UnitError
 from mscpkpd.units import scale_factor
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from mscpkpd.data.cells import Reading
     from mscpkpd.data.tables import Row
 
-__all__ = ["read_events"]
+__all__ = ["DIALECTS", "read_events"]
 
 DOSING = ("amt", "rate", "dur", "addl", "ii", "ss")
 MOST_ADDITIONAL = 10_000
 DATE = re.compile(r"\d+\s*[-/:]\s*\d+")
 TIME_UNIT_HINT = "the header 'TIME [h]', or time_unit='h'"
-# by EVID: what a row does; 3 and 4 are read only where states can be reset
+# by EVID: what a row does
 EVENTS = {0: "observation", 1: "dose", 2: "other", 3: "reset", 4: "reset and dose"}
-NAMED = {"5": "replace (rxode2)", "6": "multiply (rxode2)", "7": "phantom (rxode2)", "8": "replace (mrgsolve)"}  # D11
+# by dialect: numbers of events that have names and no number that all programs share (D11)
+DIALECTS = {"rxode2": {"5": "replace", "6": "multiply", "7": "phantom"}, "mrgsolve": {"8": "replace"}}
 
 
 def read_events(
-    reading: Reading, time: str, *, time_unit: str = "", resets: bool = False, regroup: bool = False
+    reading: Reading, time: str, *, time_unit: str = "", regroup: bool = False, dialect: str | None = None
 ) -> tuple[tuple[Event, ...], list[str]]:
     """Read and check every row.
 
@@ -41,10 +42,10 @@ def read_events(
         Unit of time that is wanted.
     time_unit : str
         Unit of TIME where neither the header nor the caller states one; blank: it must be stated (D13).
-    resets : bool
-        Whether EVID 3 and 4 can be followed.
     regroup : bool
         Whether rows of one subject may stand apart (D1).
+    dialect : "", "rxode2", "mrgsolve" or None
+        Whose numbers of EVID above 4 to read (D11); blank reads names alone, None knows no such events.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def read_events(
             )
     if reading.findings.lines:
         return (), []
-    rows = _Rows(reading, _scales(reading, time, time_unit), resets=resets)
+    rows = _Rows(reading, _scales(reading, time, time_unit), dialect)
     events = []
     for row in table.rows:
         event = rows.event(row)
@@ -118,8 +119,8 @@ def _factor(reading: Reading, column: str, unit: str, target: str) -> float:
 class _Rows:
     """Reads one row after the other; holds what was noticed."""
 
-    def __init__(self, reading: Reading, scales: Mapping[str, float], *, resets: bool) -> None:
-        self.reading, self.scales, self.resets = reading, scales, resets
+    def __init__(self, reading: Reading, scales: Mapping[str, float], dialect: str | None) -> None:
+        self.reading, self.scales, self.dialect = reading, scales, dialect
         self.has_evid = "evid" in reading.table.columns
         self.notes: list[str] = []
 
@@ -136,8 +137,10 @@ class _Rows:
         evid = self._evid(row, numbers)
         if evid is None or len(self.reading.findings) > before or time is None:
             return None
-        if evid in (1, 4):
-            self._check_dose(row, numbers)
+        if evid in NAMED:
+            self._check_named(row, numbers, NAMED[evid])
+        elif evid in (1, 4):
+            self._check_dose(row, numbers, evid)
         else:
             self._check_no_dose(row, numbers, evid)
         observed = self._observed(row, evid)
@@ -148,9 +151,13 @@ class _Rows:
         if rate > 0:
             rate *= self.scales["rate"]
         duration, interval = duration * self.scales["dur"], interval * self.scales["ii"]
+        steady = int(numbers["ss"])
+        if steady == 3:
+            self.notes.append(f"row {row.number}: SS 3 is read as SS 1 (E30)")
+            steady = 1
         return Event(
-            row, subject, time, evid, observed, amount, rate, duration, interval, int(numbers["addl"]), viable
-        )  # fmt: skip
+            row, subject, time, evid, observed, amount, rate, duration, interval, int(numbers["addl"]), viable, steady
+        )
 
     # ---- single cells ----------------------------------------------------------------------------------------------
 
@@ -184,22 +191,31 @@ class _Rows:
             self._note(row, "evid", "missing (D7)", hint="0 for an observation, 1 for a dose, or no column EVID at all")
             return None
         evid = next((number for number in EVENTS if text in (str(number), f"{number}.0")), None)
+        if evid is None and self.dialect is not None:
+            name = DIALECTS.get(self.dialect, {}).get(text.removesuffix(".0"), text.casefold())
+            evid = next((number for number, known in NAMED.items() if known == name), None)
         if evid is None:
             self._unknown_event(row, text)
-            return None
-        if evid in (3, 4) and not self.resets:
-            hint = "msc.simulate(model, events=...) follows resets; to fit, a subject of its own for what comes after"
-            self._note(row, "evid", f"EVID {evid} ({EVENTS[evid]}) has no place in a study yet (E32, E33)", hint=hint)
             return None
         return evid
 
     def _unknown_event(self, row: Row, text: str) -> None:
         known = ", ".join(f"{number} {name}" for number, name in EVENTS.items())
-        if text in NAMED:
-            problem = f"EVID {text} means {NAMED[text]} in one program and nothing or something else in others (D11)"
-        else:
-            problem = f"EVID '{shortened(text)}' is not known (D11)"
-        self._note(row, "evid", problem, expected=known, hint="doses, observations and resets as EVID 0 to 4")
+        plain = text.removesuffix(".0").casefold()
+        meant = [f"{names[plain]} ({dialect})" for dialect, names in DIALECTS.items() if plain in names]
+        problem, hint = f"EVID '{shortened(text)}' is not known (D11)", "doses, observations and resets as EVID 0 to 4"
+        if meant:
+            problem = f"EVID {text} means {meant[0]} in one program and nothing or something else in others (D11)"
+        if meant or plain in NAMED.values():
+            hint = (
+                "the name in EVID and dialect='rxode2' or 'mrgsolve' are understood by msc.simulate(model, events=...)"
+            )
+        if plain in NAMED.values():
+            problem = f"EVID {plain} has no place in a study (E36)"
+        if self.dialect is not None:
+            known += f", {', '.join(NAMED.values())}"
+            hint = "the name of the event, or the dialect whose number it is: dialect='rxode2' or 'mrgsolve'"
+        self._note(row, "evid", problem, expected=known, hint=hint)
 
     def _viable(self, row: Row) -> float | None:
         viable = self.reading.number(row, "viab") if "viab" in row.cells else None
@@ -212,12 +228,14 @@ class _Rows:
 
     # ---- rules of a row ----------------------------------------------------------------------------------------------
 
-    def _check_dose(self, row: Row, numbers: Mapping[str, float]) -> None:
+    def _check_dose(self, row: Row, numbers: Mapping[str, float], evid: int) -> None:
         self._check_steady(row, numbers)
         amount, rate, duration, interval = (numbers[name] for name in ("amt", "rate", "dur", "ii"))
-        if amount <= 0 and not numbers["ss"]:
+        if amount <= 0 and not self._constant(numbers):
             said = f"AMT '{row.text('amt')}'" if row.text("amt") else "no AMT"
             hint = "the amount; EVID 2 for a row that gives nothing"
+            if evid == 4:
+                hint = "the amount; EVID 3 for a reset alone"
             self._note(row, "amt", f"{said} on a dose row (D10)", expected="a number above 0", hint=hint)
         if rate and duration:
             problem = f"RATE {row.text('rate')} and DUR {row.text('dur')} in one row (D9)"
@@ -242,33 +260,55 @@ class _Rows:
                 expected="an interval above 0",
                 hint="0 without ADDL",
             )
-        elif additional > 0 and interval == 0:
+        elif additional > 0 and interval == 0 and not numbers["ss"]:
             problem = f"ADDL {row.text('addl')} without II (E19)"
             self._note(row, "ii", problem, expected="an interval above 0", hint="the time between two doses in II")
         elif interval > 0 and additional == 0 and not numbers["ss"]:
             self.notes.append(f"row {row.number}: II without ADDL or SS is ignored (E19)")
 
+    def _check_named(self, row: Row, numbers: Mapping[str, float], name: str) -> None:
+        """E36: a state and a number, and nothing of what belongs to doses."""
+        for column in DOSING[1:] if name != "phantom" else DOSING:
+            if numbers[column]:
+                problem = f"{column.upper()} {row.text(column)} on a row with EVID {name} (E36)"
+                self._note(row, column, problem, expected="0 or missing", hint="a row of its own for a dose")
+        if name != "phantom" and not row.text("amt"):
+            hint = "the new amount" if name == "replace" else "the factor"
+            self._note(row, "amt", f"no AMT on a row with EVID {name} (E36)", expected="a number", hint=hint)
+
     def _check_steady(self, row: Row, numbers: Mapping[str, float]) -> None:
         steady = numbers["ss"]
-        if steady == 0:
-            return
-        if steady not in (1, 2, 3):
+        if steady not in (0, 1, 2, 3):
             self._note(
                 row, "ss", f"SS '{row.text('ss')}'", expected="0, 1 or 2 (E21, E28)", hint="0 for no steady state"
             )
-        elif numbers["ii"] <= 0 and not (numbers["amt"] == 0 and numbers["rate"]):
+        elif steady and self._constant(numbers):
+            self._check_constant(row, numbers)
+        elif steady and numbers["ii"] == 0:
             problem = f"SS {row.text('ss')} without II (E19)"
-            self._note(row, "ii", problem, expected="an interval above 0", hint="the time between two doses in II")
-        else:
-            rule = "E28" if steady == 2 else "E27" if numbers["amt"] == 0 else "E21"
-            hint = "the doses before this row, with their own times or ADDL, and SS 0"
-            self._note(row, "ss", f"SS {row.text('ss')} (steady state) cannot be solved yet ({rule})", hint=hint)
+            hint = "the time between two doses in II; for an infusion without end AMT 0 and its RATE (E27)"
+            self._note(row, "ii", problem, expected="an interval above 0", hint=hint)
+
+    def _constant(self, numbers: Mapping[str, float]) -> bool:
+        """Whether a row is that of an endless infusion, right or wrong (E27)."""
+        rated = numbers["rate"] > 0 or numbers["rate"] == -1
+        return numbers["ss"] > 0 and numbers["amt"] == 0 and numbers["ii"] == 0 and rated
+
+    def _check_constant(self, row: Row, numbers: Mapping[str, float]) -> None:
+        """E27: what an endless infusion cannot have."""
+        if numbers["ss"] == 2:
+            hint = "SS 1, or doses with an AMT and II to add"
+            self._note(row, "ss", "SS 2 with AMT 0: nothing to add (E27, E28)", hint=hint)
+        if numbers["addl"]:
+            problem = f"ADDL {row.text('addl')} beside an endless infusion (E27)"
+            self._note(row, "addl", problem, expected="0 or missing", hint="a row of its own for the doses that follow")
 
     def _check_no_dose(self, row: Row, numbers: Mapping[str, float], evid: int) -> None:
         for name, number in numbers.items():
             if number != 0:
                 problem = f"{name.upper()} {row.text(name)} on a row with EVID {evid} (D8)"
-                self._note(row, name, problem, expected="0 or missing", hint="EVID 1 if the row is a dose")
+                hint = "EVID 4 if the row is a reset and a dose" if evid == 3 else "EVID 1 if the row is a dose"
+                self._note(row, name, problem, expected="0 or missing", hint=hint)
 
     def _observed(self, row: Row, evid: int) -> bool:
         value = row.text("dv")

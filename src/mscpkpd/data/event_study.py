@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
 from mscpkpd.data.event_checks import read_events
-from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, renamed
+from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, given_times, renamed
 from mscpkpd.data.record import COLUMNS as TIDY
 from mscpkpd.data.record import Record
 from mscpkpd.data.rows import record_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-__all__ = ["dosed_by", "study_of_events"]
+__all__ = ["dose_of", "dosed_by", "study_of_events"]
 
 NUMBER = re.compile(r"\d+(\.0*)?")
 # cells that mean the same in an event table and in a tidy one
@@ -35,6 +35,8 @@ TITLES = {
     "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
     "lower": "limit", "upper": "dv",
 }  # fmt: skip
+BETWEEN_EPISODES = 1.0  # hours: what is before a reset and what is after it never share a time
+STEADY = {0: "", 1: "reached", 2: "added"}
 TIMED_BY = {-1.0: "model rate", -2.0: "model duration"}
 
 
@@ -75,7 +77,15 @@ def study_of_events(
     reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units)
     events, notes = read_events(reading, "h", regroup=regroup)
     build = _Build(reading, _texts(outputs), _texts(routes))
+    events, restarts = _counted_on(events)
+    notes += restarts
+    notes += [
+        f"row {event.row.number}: SS 2 adds responses, which is right for models in which they add up (E28)"
+        for event in events
+        if event.steady == 2
+    ][:1]
     grouped = by_subject(events)
+    build.giver = next((event for event in events if event.doses), None)
     subjects = tuple(build.subject(subject, own) for subject, own in grouped.items())
     if not build.unit_known:
         reading.findings.add(
@@ -97,11 +107,53 @@ def study_of_events(
     )  # fmt: skip
 
 
+def _counted_on(events: Sequence[Event]) -> tuple[tuple[Event, ...], list[str]]:
+    """Events whose time goes on where it restarted at a reset (D2), and what has been done."""
+    found, notes = list[Event](), list[str]()
+    if not any(event.resets for event in events):
+        return tuple(events), notes
+    for subject, own in by_subject(events).items():
+        last, shift = own[0].time, 0.0
+        for event in own:
+            if event.resets and event.time + shift < last:
+                shift = last + BETWEEN_EPISODES - event.time
+                problem = f"row {event.row.number}: time of subject '{subject}' restarts"
+                notes.append(f"{problem} and is counted on, {shift:g} h later (D2)")
+            found.append(replace(event, time=event.time + shift) if shift else event)
+            last = event.time + shift
+    return tuple(found), notes
+
+
 def dosed_by(event: Event) -> str:
     """Return what the row says about the duration of its dose, as in `Dose.timed_by`."""
     if event.rate > 0:
         return "rate"
     return TIMED_BY.get(event.rate, "" if event.duration > 0 else "bolus")
+
+
+def dose_of(
+    event: Event, time: float, unit: str, route: str, duration: float, *, timed_by: str, first: bool, lot: str = ""
+) -> Dose:
+    """Return the `first` dose of a row, or an additional one: steady state and reset act on the first alone (E18).
+
+    Raises
+    ------
+    DosingError
+        For a dose that is impossible.
+    """
+    if not first:
+        return Dose(time, event.amount, unit, route, duration, event.viable, lot, timed_by)
+    if event.constant:
+        modelled = event.rate < 0
+        return Dose(
+            time, 0.0, unit, route, 0.0, event.viable, lot, "model rate" if modelled else "", "constant",
+            rate=0.0 if modelled else event.rate, reset=event.resets,
+        )  # fmt: skip
+    steady = STEADY[event.steady]
+    every = event.interval if steady else 0.0
+    return Dose(
+        time, event.amount, unit, route, duration, event.viable, lot, timed_by, steady, every, reset=event.resets
+    )
 
 
 def _is_synthetic(reading: Reading) -> bool:
@@ -122,6 +174,7 @@ class _Build:
         self.reading, self.outputs, self.routes = reading, outputs, routes
         self.notes: set[str] = set()
         self.told: set[str] = set()
+        self.giver: Event | None = None  # the first dose of the table, for resets of subjects without one
         table = reading.table
         self.key = "dvid" if "dvid" in table.columns else "cmt"
         self.unit = self._one_unit()
@@ -153,7 +206,11 @@ class _Build:
     # ---- subjects ----------------------------------------------------------------------------------------------------
 
     def subject(self, name: str, events: Sequence[Event]) -> Subject:
-        doses = [dose for event in events if event.doses for dose in self._doses(event)]
+        acting = [event for event in events if event.acts]
+        giver = next((event for event in acting if event.doses), self.giver)
+        doses: list[Dose] = []
+        for event, times in zip(acting, given_times(acting), strict=True):
+            doses += self._doses(event, times) if event.doses else self._reset(event, giver)
         weight = self._weight(name, events)
         per_kg = [event for event, unit in ((e, self._unit(e)) for e in events if e.doses) if unit.endswith("/kg")]
         if (
@@ -170,25 +227,36 @@ class _Build:
         table = self.reading.table
         return event.row.text("amt_unit") or table.units.get("amt", "") or self.reading.units.get("amt", "")
 
-    def _doses(self, event: Event) -> list[Dose]:
+    def _doses(self, event: Event, times: Sequence[float]) -> list[Dose]:
         unit, route = self._unit(event), self._route(event)
         if not unit:
             self._once("amt", "no unit of AMT (D13)", "the header 'AMT [cells]', or amount_unit='cells'")
-        if event.time < 0:
-            hint = "times count from the start; shift them so that the first event is at 0"
-            self._note(event.row, "time", f"negative time '{event.row.text('time')}'", expected="0 or more", hint=hint)
-        if not unit or not route or event.time < 0:
+        if not unit or not route or not self._starts(event):
             return []
         duration = event.amount / event.rate if event.rate > 0 else event.duration
         lot, timed_by = event.row.text("lot"), dosed_by(event)
         try:
             return [
-                Dose(_exact(time), event.amount, unit, route, _exact(duration), event.viable, lot, timed_by)
-                for time in event.times
+                dose_of(event, _exact(time), unit, route, _exact(duration), lot=lot, timed_by=timed_by, first=k == 0)
+                for k, time in enumerate(times)
             ]
         except DosingError as error:
             self._note(event.row, "amt", error.problem, expected=error.expected, hint=error.hint)
             return []
+
+    def _starts(self, event: Event) -> bool:
+        if event.time >= 0:
+            return True
+        hint = "times count from the start; shift them so that the first event is at 0"
+        self._note(event.row, "time", f"negative time '{event.row.text('time')}'", expected="0 or more", hint=hint)
+        return False
+
+    def _reset(self, event: Event, giver: Event | None) -> list[Dose]:
+        """A reset alone (E32): a dose of nothing, by the route and in the unit of the first dose."""
+        if not self._starts(event):
+            return []
+        unit, route = (self._unit(giver), self._route(giver)) if giver else ("", "")
+        return [Dose(_exact(event.time), 0.0, unit or "cells", route or "1", reset=True)]
 
     def _route(self, event: Event) -> str:
         if isinstance(self.routes, str):
@@ -241,8 +309,7 @@ class _Build:
                 continue
             record = self._ordinary(event) if self._is_ordinary(event) else self._as_tidy(event)
             if record is not None:
-                later = (e for e in events[place + 1 :] if e.doses and SameTime.holds(e.time, event.time))
-                pending = sum(1 for _ in later) if self._dose_at(events, place) else 0
+                pending = self._pending(events, place) if self._another_at(events, place) else 0
                 found.append(replace(record, pre_dose=pending) if pending else record)
         return _numbered(found)
 
@@ -277,7 +344,12 @@ class _Build:
         record = None if row is None else record_of(self.tidy, row)[0]
         return None if record is None else replace(record, extra=self._extra(event))
 
-    def _dose_at(self, events: Sequence[Event], place: int) -> bool:
+    def _pending(self, events: Sequence[Event], place: int) -> int:
+        """How many doses and resets of the time of a row come after it (E3)."""
+        time = events[place].time
+        return sum(1 for event in events[place + 1 :] if event.acts and SameTime.holds(event.time, time))
+
+    def _another_at(self, events: Sequence[Event], place: int) -> bool:
         after = place + 1
         return after < len(events) and SameTime.holds(events[after].time, events[place].time)
 

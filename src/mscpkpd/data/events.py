@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from mscpkpd.data.tables import Row, Table
 
-__all__ = ["COLUMNS", "Event", "SameTime", "by_subject", "is_event_table", "renamed"]
+__all__ = ["COLUMNS", "NAMED", "Event", "SameTime", "by_subject", "given_times", "is_event_table", "renamed"]
 
 # columns with a meaning (2.1); everything else is a covariate or a property of its row
 COLUMNS = (
     "id", "time", "evid", "cmt", "dvid", "dv", "mdv", "amt", "amt_unit", "viab", "rate", "dur", "addl", "ii", "ss",
     "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit",
 )  # fmt: skip
+NAMED = {5: "replace", 6: "multiply", 7: "phantom"}  # events that have names and no number of their own (D11)
 OTHER_NAMES = {"ytype": "dvid", "tinf": "dur"}
 
 
@@ -33,7 +34,7 @@ class Event:
     time : float
         In the unit that was asked for.
     evid : int
-        0 to 4.
+        0 to 4; 5 and above for events with a name (`NAMED`).
     observed : bool
         MDV = 0: the row brings a value (D4).
     amount : float
@@ -44,6 +45,8 @@ class Event:
         ADDL.
     viable : float or None
         VIAB.
+    steady : int
+        SS: 1 replaces the states by their steady state (E21), 2 adds it (E28).
     """
 
     row: Row
@@ -57,6 +60,7 @@ class Event:
     interval: float = 0.0
     additional: int = 0
     viable: float | None = None
+    steady: int = 0
 
     @property
     def doses(self) -> bool:
@@ -67,6 +71,21 @@ class Event:
     def resets(self) -> bool:
         """Whether the row resets every state."""
         return self.evid in (3, 4)
+
+    @property
+    def acts(self) -> bool:
+        """Whether the row does anything to the states."""
+        return self.evid in (1, 3, 4) or self.named in ("replace", "multiply")
+
+    @property
+    def named(self) -> str:
+        """Name of the event where it has one (E36)."""
+        return NAMED.get(self.evid, "")
+
+    @property
+    def constant(self) -> bool:
+        """Whether the row is that of an endless infusion (E27)."""
+        return self.steady == 1 and self.amount == 0
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -109,6 +128,31 @@ def renamed(table: Table) -> Table:
         titles={new(name): title for name, title in table.titles.items()},
         rows=tuple(replace(row, cells={new(name): text for name, text in row.cells.items()}) for row in table.rows),
     )
+
+
+def given_times(events: Sequence[Event]) -> list[tuple[float, ...]]:
+    """Return the times at which each row that acts really acts, for the rows of one episode in their order.
+
+    Additional doses that were due after a later reset (E32) or a later steady state (E22) are never given. Those due at
+    its very time are: they come first, and are undone by it (E2).
+
+    Parameters
+    ----------
+    events : sequence of Event
+        Rows that dose or reset.
+
+    Returns
+    -------
+    list of tuple of float
+        For each row, its own time and those of its additional doses.
+    """
+    found: list[tuple[float, ...]] = []
+    end = float("inf")
+    for event in reversed(events):
+        found.append(tuple(time for time in event.times if time <= end) if event.doses else (event.time,))
+        if event.resets or event.steady == 1:
+            end = min(end, event.time)
+    return found[::-1]
 
 
 def by_subject(events: Sequence[Event]) -> dict[str, list[Event]]:

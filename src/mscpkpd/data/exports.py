@@ -17,9 +17,10 @@ __all__ = ["dose_row", "in_order", "nonmem_frame", "observation_row", "silent_ro
 
 # columns in this order, the others after them; those in which nothing stands are left out
 ALWAYS = ("ID", "TIME", "EVID", "AMT", "CMT", "DVID", "DV", "MDV")
-FIRST = ("ID", "TIME", "EVID", "AMT", "AMT_UNIT", "RATE", "DUR", "VIAB", "CMT", "DVID", "DV", "UNIT", "MDV", "CENS",
-         "LIMIT", "OCC", "LOT", "STUDY")  # fmt: skip
+FIRST = ("ID", "TIME", "EVID", "AMT", "AMT_UNIT", "RATE", "DUR", "II", "SS", "VIAB", "CMT", "DVID", "DV", "UNIT", "MDV",
+         "CENS", "LIMIT", "OCC", "LOT", "STUDY")  # fmt: skip
 RATES = {"model rate": -1.0, "model duration": -2.0}
+STEADY = {"reached": 1, "added": 2, "constant": 1}
 CENS = {"left": 1, "right": -1, "interval": 1}
 SAME = ("method", "organ", "replicate", "stat", "sd", "n")
 
@@ -38,14 +39,19 @@ def in_order(doses: Sequence[Dose], records: Sequence[Record]) -> list[Dose | Re
 
 
 def dose_row(dose: Dose) -> dict[str, Any]:
-    """Return a dose as a row with EVID 1; additional doses stand in rows of their own (E17)."""
+    """Return a dose as a row with EVID 1, 3 or 4; additional doses stand in rows of their own (E17)."""
+    if not dose.gives and not dose.steady:  # a reset alone (E32)
+        return {"TIME": dose.time, "EVID": 3, "AMT_UNIT": dose.unit, "CMT": dose.route, "MDV": 1}
     rate = RATES.get(dose.timed_by)
     if dose.timed_by == "rate":
         rate = dose.amount / dose.duration
+    if dose.rate:
+        rate = dose.rate
     timed = {"DUR": dose.duration or None} if rate is None else {"RATE": rate}
+    steady = {"II": dose.every or None, "SS": STEADY[dose.steady]} if dose.steady else {}
     return {
-        "TIME": dose.time, "EVID": 1, "AMT": dose.amount, "AMT_UNIT": dose.unit, **timed, "VIAB": dose.viable,
-        "CMT": dose.route, "LOT": dose.lot or None, "MDV": 1,
+        "TIME": dose.time, "EVID": 4 if dose.reset else 1, "AMT": dose.amount, "AMT_UNIT": dose.unit, **timed, **steady,
+        "VIAB": dose.viable, "CMT": dose.route, "LOT": dose.lot or None, "MDV": 1,
     }  # fmt: skip
 
 
@@ -78,7 +84,7 @@ def nonmem_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             frame[column] = None
     kept = [column for column in FIRST if column in frame]
     frame = frame[[*kept, *(column for column in frame if column not in kept)]]
-    header = {"TIME": "TIME [h]", "DUR": "DUR [h]", "WEIGHT": "WEIGHT [kg]"}
+    header = {"TIME": "TIME [h]", "DUR": "DUR [h]", "II": "II [h]", "WEIGHT": "WEIGHT [kg]"}
     for column, unit in (("AMT", "AMT_UNIT"), ("DV", "UNIT")):
         units = list(frame[unit].dropna().unique()) if unit in frame else []
         if len(units) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mscpkpd.data.record import COLUMNS
+from mscpkpd.data.record import KNOWN_COLUMNS
 from mscpkpd.data.tables import Row, Table
 from mscpkpd.errors import DataError, closest
 
@@ -103,7 +103,7 @@ def _outputs(table: Table) -> list[str]:
     """Return columns that hold one output each: with a unit in the header, or numbers in all cells."""
     found = []
     for name in table.columns:
-        if name in COLUMNS:
+        if name in KNOWN_COLUMNS:
             continue
         texts = [row.cells[name] for row in table.rows if name in row.cells]
         if table.units.get(name) or (texts and all(LOOKS_NUMERIC.fullmatch(text) for text in texts)):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading
+from mscpkpd.data.assays import PERCENT_OF_DOSE
+from mscpkpd.data.cells import Reading
 from mscpkpd.data.event_study import study_of_events
 from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
@@ -18,9 +22,10 @@ from mscpkpd.data.study import Study
 from mscpkpd.data.subjects import regimens_of, subjects_of
 from mscpkpd.data.tables import Table, read_table, sheet_names, table_of_frame
 from mscpkpd.errors import UsageError
+from mscpkpd.units import to_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Regimen
@@ -46,6 +51,7 @@ def read_study(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    organ_mass: Mapping[str, str] | None = None,
 ) -> Study:
     """Read observations and doses from a file: a tidy table, or a NONMEM-style event table.
 
@@ -53,9 +59,10 @@ def read_study(
     ----------
     path : str or Path
         CSV, TSV, Excel or Parquet file, one row for each observation: subject, time, output, value and, where known,
-        unit, stat (value, mean, median, range), sd, n, lower, upper, censoring (none, left, right, interval), lloq,
-        method, organ, species, route, dose, dose_unit, dose_time, duration, viability, lot, occasion, study, weight,
-        replicate. Missing is blank, "." or "NA" (D7). Values may be written "<7.8" or ">500". A table with ID, TIME and
+        unit, stat (value, mean, median, range), sd, n, lower, upper, censoring (none, left, right, interval), lod,
+        lloq, method, organ, species, route, dose, dose_unit, dose_time, duration, viability, lot, occasion, study,
+        weight, replicate, and those of docs/measurements.md: sample, pooled, organ_mass, calibration and others.
+        Missing is blank, "." or "NA" (D7). Values may be written "<7.8" or ">500". A table with ID, TIME and
         EVID or AMT is read as NONMEM means it: AMT, RATE, DUR, ADDL, II, CMT, DVID, DV, MDV, CENS, LIMIT, VIAB, OCC.
     name : str
         Name of the study; by default that of the file.
@@ -79,11 +86,13 @@ def read_study(
         Routes by the CMT of a dose, ``{1: "iv"}``; one for all. A number without a name is a state of the model (D6).
     regroup : bool
         Whether rows of one subject of an event table may stand apart (D1).
+    organ_mass : mapping of str to str, optional
+        Masses of organs or outputs, such as ``{"lung": "0.17 g"}``, where no column `organ_mass` has them (T7).
 
     Returns
     -------
     Study
-        Times in hours; values in their own units, percent of dose as "%ID".
+        Times in hours; values in their own units, percent of dose as "%ID" or "%ID/g".
 
     Raises
     ------
@@ -99,12 +108,13 @@ def read_study(
     observation before a dose of the same time is of the time before it (E3).
     """
     path = Path(path)
-    table = read_table(path, sheet)
-    if is_event_table(table):
-        reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-        return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup)
-    found, notes = _dose_table(path, sheet, doses)
-    return _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit)
+    with _without_collection():
+        table = read_table(path, sheet)
+        if is_event_table(table):
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
+            return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup)
+        found, notes = _dose_table(path, sheet, doses)
+        return _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit, organ_mass)
 
 
 def study_from_frame(
@@ -120,6 +130,7 @@ def study_from_frame(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    organ_mass: Mapping[str, str] | None = None,
 ) -> Study:
     """Read observations and doses from a DataFrame.
 
@@ -129,7 +140,7 @@ def study_from_frame(
         Columns as in `read_study`; the index is ignored. Messages count rows as in a CSV file: the first is row 2.
     doses : path, DataFrame or None
         Second table with a row for each dose.
-    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup
+    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup, organ_mass
         As for `read_study`.
 
     Returns
@@ -146,12 +157,13 @@ def study_from_frame(
     -----
     Rules as for `read_study`.
     """
-    table = table_of_frame(frame)
-    if is_event_table(table):
-        reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-        return study_of_events(reading, name, outputs, routes, regroup=regroup)
-    found, notes = _dose_table(None, None, doses)
-    return _study(table, found, notes, name, layout, decimal, unit, time_unit)
+    with _without_collection():
+        table = table_of_frame(frame)
+        if is_event_table(table):
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
+            return study_of_events(reading, name, outputs, routes, regroup=regroup)
+        found, notes = _dose_table(None, None, doses)
+        return _study(table, found, notes, name, layout, decimal, unit, time_unit, organ_mass)
 
 
 def read_doses(path: str | Path, *, decimal: str = ".", time_unit: str | None = None) -> dict[str, Regimen]:
@@ -181,6 +193,18 @@ def read_doses(path: str | Path, *, decimal: str = ".", time_unit: str | None = 
     regimens = regimens_of(reading)
     reading.findings.stop()
     return regimens
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Hold back the garbage collector: a long table makes many objects, no cycles, and each pass visits all of them."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _event_reading(
@@ -230,6 +254,7 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
     decimal: str,
     unit: str | None,
     time_unit: str | None,
+    organ_mass: Mapping[str, str] | None,
 ) -> Study:
     if layout not in ("tidy", "wide"):
         raise UsageError(f"layout = {layout!r}", expected="'tidy' or 'wide'")
@@ -243,12 +268,12 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
     findings.stop()
     times = {"time": time_unit, "dose_time": time_unit}
     stated = {column: text for column, text in {"value": unit, **times}.items() if text}
-    reading = Reading(table, findings, decimal, stated)
+    reading = Reading(table, findings, decimal, stated, _masses(organ_mass))
     second = None if doses is None else Reading(doses, Findings(doses.source), decimal, stated)
     records = _records(reading, notes)
     if findings.full:
         findings.stop()
-    subjects = subjects_of(reading, second)
+    subjects = subjects_of(reading, second, notes)
     _check_repeats(records, findings)
     if not records and not findings.lines:
         findings.add("no observation", hint="rows with an output and a value")
@@ -265,6 +290,20 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         tuple(dict.fromkeys(row.text("study") for row in table.rows if row.text("study"))),
         _at_most(notes),
     )
+
+
+def _masses(organ_mass: Mapping[str, str] | None) -> dict[str, float]:
+    """Masses of organs [g] out of the argument of that name (T7)."""
+    if organ_mass is None:
+        return {}
+    hint = "organ_mass={'lung': '0.17 g'}"
+    if not isinstance(organ_mass, Mapping):
+        raise UsageError(f"organ_mass = {organ_mass!r}", expected="masses by organ or output", hint=hint)
+    masses = {name: to_unit(mass, "g", where=f"organ_mass of {name}") for name, mass in organ_mass.items()}
+    for name, mass in masses.items():
+        if not mass > 0:
+            raise UsageError(f"organ_mass of '{name}' is {organ_mass[name]}", expected="a mass above 0", hint=hint)
+    return masses
 
 
 def _records(reading: Reading, notes: list[str]) -> list[Record]:
@@ -290,7 +329,7 @@ def _check_repeats(records: Sequence[Record], findings: Findings) -> None:
     """Refuse two rows that say the same thing twice."""
     first: dict[tuple[object, ...], int] = {}
     for record in records:
-        key = (record.subject, record.study, record.time, record.output, record.method, record.lot)
+        key = (record.subject, record.study, record.time, record.output, record.method, record.lot, record.sample)
         row = first.setdefault((*key, record.replicate, record.occasion, record.pre_dose), record.row)
         if row != record.row:
             problem = f"subject '{record.subject}', time {record.time:g} h, output '{record.output}' also in row {row}"

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["COLUMNS", "Kind", "Record"]
+__all__ = ["ASSAY_FIELDS", "COLUMNS", "DOSE_PROPERTIES", "KNOWN_COLUMNS", "Decay", "Kind", "Record"]
 
 Kind = Literal["value", "left", "right", "interval", "mean", "logmean"]
+
+Decay = Literal["", "corrected", "corrected here"]
+
+# fields that say more about a value; most records have none of them
+ASSAY_FIELDS = (
+    "sample", "pooled", "lod", "lloq", "uloq", "decay", "organ_mass", "calibration", "calibration_unit",
+)  # fmt: skip
 
 # columns of a tidy table with a meaning; all others are kept as text (D15)
 COLUMNS = (
@@ -16,6 +23,18 @@ COLUMNS = (
     "dose", "dose_unit", "route", "dose_time", "dose_time_unit", "duration", "duration_unit", "viability",
     "every", "every_unit", "doses", "timed_by", "lot", "occasion", "study", "replicate", "synthetic", "pre_dose",
 )  # fmt: skip
+# how a value was measured, and what else is known of a dose (T2 to T8)
+ASSAY_COLUMNS = (
+    "sample", "pooled", "lod", "organ_mass", "organ_mass_unit", "calibration", "calibration_unit",
+    "decay_corrected", "half_life", "half_life_unit", "nuclide", "decay_reference", "decay_reference_unit",
+    "lod_reaction", "extract_volume", "extract_volume_unit", "reaction_volume", "reaction_volume_unit",
+    "tissue_mass", "tissue_mass_unit", "recovery",
+)  # fmt: skip
+DOSE_PROPERTIES = (
+    "viability_thaw", "viability_sd", "infusion_loss", "infusion_loss_sd", "vials", "cells_per_vial", "dose_activity",
+    "potency", "potency_sd", "donor", "thaw_time", "filter",
+)  # fmt: skip
+KNOWN_COLUMNS = frozenset((*COLUMNS, *ASSAY_COLUMNS, *DOSE_PROPERTIES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,20 @@ class Record:
         How many doses of the very time of the record come after it (E3); 0: the value is one after all of them.
     where : str
         File and row, for messages.
+    sample : str
+        Name of the sample, which several assays may share.
+    pooled : int or None
+        Number of subjects whose material is in the sample; None for one.
+    lod, lloq, uloq : float or None
+        Limits of detection and of quantification of the assay, where stated, in `unit` (B14).
+    decay : str
+        Of radiolabel data (T6): "corrected" as the table says, "corrected here" by its half-life; blank if not stated.
+    organ_mass : float or None
+        Mass of the organ [g], which turns an amount per gram into one per organ (T7).
+    calibration : float or None
+        Signal of one unit of what is counted, in `calibration_unit` (T5).
+    calibration_unit : str
+        Such as "photons/s/cm2/sr/cell".
     extra : tuple of (str, str)
         Other columns with their text (D15).
     """
@@ -81,3 +114,12 @@ class Record:
     pre_dose: int = 0
     where: str = ""
     extra: tuple[tuple[str, str], ...] = ()
+    sample: str = ""
+    pooled: int | None = None
+    lod: float | None = None
+    lloq: float | None = None
+    uloq: float | None = None
+    decay: Decay = ""
+    organ_mass: float | None = None
+    calibration: float | None = None
+    calibration_unit: str = ""

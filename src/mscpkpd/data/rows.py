@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mscpkpd.data.cells import PERCENT_OF_DOSE, known_unit
-from mscpkpd.data.record import COLUMNS, Record
+from mscpkpd.data.assays import PERCENT_OF_DOSE, is_share
+from mscpkpd.data.cells import known_unit
+from mscpkpd.data.measured import COLUMNS as MEASURED
+from mscpkpd.data.measured import corrected_for_decay, detection_limit, measured_how
+from mscpkpd.data.record import KNOWN_COLUMNS, Record
 from mscpkpd.data.summaries import D2, log_of_quartiles, mean_of_range
 from mscpkpd.errors import UnitError, closest
 from mscpkpd.units import same_dimension
@@ -20,6 +24,15 @@ __all__ = ["is_observation", "record_of"]
 
 CENSORING = ("none", "left", "right", "interval")
 STATS = ("value", "mean", "median", "range")
+WORDS = ("method", "organ", "study", "occasion", "lot", "replicate")
+BESIDE_A_VALUE = frozenset(
+    ("lower", "upper", "sd", "lloq", "uloq", "lod", "lod_reaction", "sem", "se", "n", "censoring")
+)
+# what laboratories write instead of a number (B14)
+NOT_DETECTED = ("nd", "n.d.", "not detected", "undetected", "<lod", "< lod")
+NOT_QUANTIFIED = ("dnq", "detected", "detected not quantified", "detected, not quantified")
+BELOW_LLOQ = ("blq", "bloq", "blloq", "<lloq", "< lloq", "<loq", "< loq")
+WORDS_FOR_LIMITS = frozenset((*NOT_DETECTED, *NOT_QUANTIFIED, *BELOW_LLOQ))
 LIMIT = re.compile(r"(?P<sign>[<>])=?\s*(?P<number>\S.*)")
 UNIT_HINT = "a column 'unit', a header such as 'value [cells]', or unit='cells'"
 
@@ -34,14 +47,25 @@ class _Numbers:
     sd: float | None
     n: int | None
     censoring: str
+    lod: float | None = None
+    lloq: float | None = None
+    uloq: float | None = None
+
+    def times(self, factor: float) -> _Numbers:
+        """All of them by the same factor."""
+        if factor == 1:
+            return self
+        names = ("value", "lower", "upper", "sd", "lod", "lloq", "uloq")
+        scaled = {name: number * factor for name in names if (number := getattr(self, name)) is not None}
+        return replace(self, **scaled)
 
 
 def is_observation(row: Row) -> bool:
     """Say whether a row observes anything: it may also only carry a dose or a missing value."""
-    return any(row.text(column) for column in ("value", "lower", "upper")) or row.text("censoring").casefold() not in (
-        "",
-        "none",
-    )
+    cells = row.cells
+    if "value" in cells or "lower" in cells or "upper" in cells:
+        return True
+    return row.text("censoring").casefold() not in ("", "none")
 
 
 def record_of(reading: Reading, row: Row) -> tuple[Record | None, str]:
@@ -68,10 +92,15 @@ def record_of(reading: Reading, row: Row) -> tuple[Record | None, str]:
             reading.note(row, column, "missing", hint=f"every observation has a {column} (D7)")
     unit = _unit(reading, row)
     stat = _word(reading, row, "stat", STATS)
-    numbers = _numbers(reading, row)
+    numbers = _numbers(reading, row, unit)
     if len(reading.findings) > before or time is None:
         return None, ""
-    start = _blank(reading, row, time, unit, stat)
+    start = _blank(reading, row, time, unit, stat, numbers)
+    if reading.masses or not row.cells.keys().isdisjoint(MEASURED):
+        factor, decay = corrected_for_decay(reading, row, time)
+        numbers = numbers.times(factor)
+        limits = {name: getattr(numbers, name) for name in ("lod", "lloq", "uloq")}
+        start = replace(start, value=numbers.value or 0.0, decay=decay, **limits, **measured_how(reading, row))
     record = _summary(reading, row, start, numbers) if stat != "value" else _single(reading, row, start, numbers)
     if record is None or len(reading.findings) > before:
         return None, ""
@@ -79,13 +108,14 @@ def record_of(reading: Reading, row: Row) -> tuple[Record | None, str]:
     return (record if len(reading.findings) == before else None), _remark(record, numbers)
 
 
-def _blank(reading: Reading, row: Row, time: float, unit: str, stat: str) -> Record:
-    extra = tuple((name, text) for name, text in row.cells.items() if name not in COLUMNS)
-    words = {column: row.text(column) for column in ("method", "organ", "study", "occasion", "lot", "replicate")}
+def _blank(reading: Reading, row: Row, time: float, unit: str, stat: str, numbers: _Numbers) -> Record:
+    extra = tuple((name, text) for name, text in row.cells.items() if name not in KNOWN_COLUMNS)
+    words: dict[str, Any] = {column: row.cells[column] for column in WORDS if column in row.cells}
     where = f"{reading.table.source} row {row.number}"
     return Record(
-        row.number, row.text("subject"), time, "h", row.text("output"), "value", 0.0, None, None, None, None, unit,
-        stat=stat, where=where, extra=extra, pre_dose=_pre_dose(reading, row), **words,
+        row.number, row.text("subject"), time, "h", row.text("output"), "value", numbers.value or 0.0, None, None, None,
+        None, unit, stat=stat, where=where, extra=extra, pre_dose=_pre_dose(reading, row), lod=numbers.lod,
+        lloq=numbers.lloq, uloq=numbers.uloq, **words,
     )  # fmt: skip
 
 
@@ -106,7 +136,9 @@ def _unit(reading: Reading, row: Row) -> str:
 
 
 def _word(reading: Reading, row: Row, column: str, allowed: tuple[str, ...]) -> str:
-    word = row.text(column).casefold() or allowed[0]
+    if column not in row.cells:
+        return allowed[0]
+    word = row.text(column).casefold()
     if word not in allowed:
         near = closest(word, allowed) or allowed
         hint = " or ".join(near)
@@ -114,7 +146,17 @@ def _word(reading: Reading, row: Row, column: str, allowed: tuple[str, ...]) -> 
     return word
 
 
-def _numbers(reading: Reading, row: Row) -> _Numbers:
+def _numbers(reading: Reading, row: Row, unit: str) -> _Numbers:
+    word = row.text("value").casefold()
+    if row.cells.keys().isdisjoint(BESIDE_A_VALUE) and word[:1] not in ("<", ">") and word not in WORDS_FOR_LIMITS:
+        return _Numbers(reading.number(row, "value"), None, None, None, None, "none")  # most rows
+    lod, lloq, uloq = detection_limit(reading, row, unit), reading.number(row, "lloq"), reading.number(row, "uloq")
+    if lod is not None and not 0 < lod < (lloq or math.inf):
+        reading.note(
+            row, "lod", f"lod {lod:g} (B14)", expected="above 0 and below the lloq", hint="NA if it is not known"
+        )
+    if word in WORDS_FOR_LIMITS:
+        return _limits_in_words(reading, row, word, (lod, lloq, uloq))
     censoring = _word(reading, row, "censoring", CENSORING)
     sign = LIMIT.fullmatch(row.text("value"))
     if sign is None:
@@ -122,7 +164,6 @@ def _numbers(reading: Reading, row: Row) -> _Numbers:
     else:
         value, censoring = _limit_in_value(reading, row, sign, censoring)
     lower, upper, sd = (reading.number(row, column) for column in ("lower", "upper", "sd"))
-    lloq, uloq = reading.number(row, "lloq"), reading.number(row, "uloq")
     if censoring == "left" and upper is None:
         upper = lloq
     if censoring == "right" and lower is None:
@@ -133,7 +174,27 @@ def _numbers(reading: Reading, row: Row) -> _Numbers:
         reading.note(row, "sd", f"'{row.text('sd')}'", expected="a number above 0", hint="NA if it is not known")
     if "sem" in row.cells or "se" in row.cells:
         reading.note(row, "sem", "a standard error", expected="sd and n", hint="sd = sem*sqrt(n)")
-    return _Numbers(value, lower, upper, sd, reading.whole(row, "n"), censoring)
+    return _Numbers(value, lower, upper, sd, reading.whole(row, "n"), censoring, lod, lloq, uloq)
+
+
+def _limits_in_words(reading: Reading, row: Row, word: str, limits: tuple[float | None, ...]) -> _Numbers:
+    """Read "ND", "DNQ" and "BLQ": not detected, detected but not quantified, not quantified (B14)."""
+    lod, lloq, uloq = limits
+    needed = {"lod": lod} if word in NOT_DETECTED else {"lloq": lloq}
+    if word in NOT_QUANTIFIED:
+        needed["lod"] = lod
+    without = [name for name, limit in needed.items() if limit is None]
+    if without:
+        columns = " and ".join(f"'{name}'" for name in without)
+        hint = f"the limit of the assay in {columns}, or a value such as '<7.8'"
+        reading.note(row, "value", f"'{row.text('value')}' without {' and '.join(without)} (B14)", hint=hint)
+    if row.text("censoring").casefold() not in ("", "none", "left", "interval"):
+        problem = f"'{row.text('value')}' with censoring {row.text('censoring')}"
+        reading.note(row, "value", problem, hint="leave censoring blank")
+    sd, n = reading.number(row, "sd"), reading.whole(row, "n")
+    if word in NOT_QUANTIFIED:
+        return _Numbers(None, lod, lloq, sd, n, "interval", lod, lloq, uloq)
+    return _Numbers(None, None, lod if word in NOT_DETECTED else lloq, sd, n, "left", lod, lloq, uloq)
 
 
 def _limit_in_value(reading: Reading, row: Row, sign: re.Match[str], censoring: str) -> tuple[float | None, str]:
@@ -170,7 +231,7 @@ def _single(reading: Reading, row: Row, start: Record, numbers: _Numbers) -> Rec
         hint = "censoring = interval, or stat = range, for bounds without a value"
         reading.note(row, "value", "missing beside lower or upper", hint=hint)
         return None
-    return replace(start, value=numbers.value)
+    return start
 
 
 def _left(reading: Reading, row: Row, start: Record, numbers: _Numbers) -> Record | None:
@@ -267,11 +328,11 @@ def _median(reading: Reading, row: Row, start: Record, numbers: _Numbers) -> Rec
 
 def _check_size(reading: Reading, row: Row, record: Record) -> None:
     """Refuse what no count of cells and no share of a dose can be."""
-    if record.kind == "logmean":
+    if record.kind == "logmean" or (record.kind == "value" and 0 <= record.value <= 100):
         return
     smallest = min(x for x in (record.value, record.lower, record.upper) if x is not None)
     share = record.unit == PERCENT_OF_DOSE
-    if smallest < 0 and (share or same_dimension(record.unit, "cells")):
+    if smallest < 0 and (is_share(record.unit) or same_dimension(record.unit, "cells")):
         hint = "censoring = left with the limit in 'upper' for a value below the background"
         reading.note(row, "value", f"negative value {smallest:g} {record.unit}", expected="0 or more", hint=hint)
     if share and record.value > 100 and record.sd is None:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mscpkpd.data.dose_properties import CONTAINED, Properties, stated_amount
 from mscpkpd.data.exports import dose_row, in_order, nonmem_frame, observation_row, silent_row, summary_frame
+from mscpkpd.data.record import ASSAY_FIELDS
+from mscpkpd.data.sampling import sampling_frame
 from mscpkpd.dosing import Dose
 from mscpkpd.errors import UnknownName
 
@@ -42,6 +45,9 @@ class Subject:
         Blank if not stated.
     covariates : tuple of (str, str)
         Other columns that are constant within the subject, as text.
+    properties : tuple of tuple of (str, str)
+        What else is known of each dose, in the order of `regimen`, as text by name (T3): donor, potency, thaw_time,
+        viability_thaw, infusion_loss, ... Empty where nothing is.
     """
 
     id: str
@@ -49,6 +55,19 @@ class Subject:
     weight: float | None = None
     species: str = ""
     covariates: tuple[tuple[str, str], ...] = ()
+    properties: tuple[Properties, ...] = ()
+
+    def property_of(self, dose: int, name: str) -> str:
+        """Return a property of a dose, counted from 0; blank where it is not stated.
+
+        Parameters
+        ----------
+        dose : int
+            Place of the dose in `regimen`.
+        name : str
+            Name of the property.
+        """
+        return dict(self.properties[dose]).get(name, "") if self.properties else ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +137,7 @@ class Study:
         so that a study that was saved and read again has the same digest.
         """
         subjects = [_plain(asdict(subject)) for subject in sorted(self.subjects, key=lambda subject: subject.id)]
-        records = [{**asdict(record), "row": 0, "where": "", "extra": ()} for record in self.records]
+        records = [_stated({**asdict(record), "row": 0, "where": "", "extra": ()}) for record in self.records]
         lines = sorted(json.dumps(_rounded(record), sort_keys=True) for record in records)
         content = json.dumps([_rounded(subjects), lines], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
@@ -159,7 +178,8 @@ class Study:
             Subjects one after the other, rows in order of time (D2), with ID, TIME [h], EVID, AMT, CMT (the route),
             DVID (the output), DV, MDV and what else is known. Units stand in the header, or in the columns AMT_UNIT
             and UNIT where there are several. `study_from_frame` reads it back without loss; only a bolus that a route
-            may stretch by a duration of its own comes back as a jump (E5).
+            may stretch by a duration of its own comes back as a jump (E5), and what says how a value was measured, or
+            what else is known of a dose, comes back as covariates.
         """
         records: dict[str, list[Record]] = {subject.id: [] for subject in self.subjects}
         for record in self.records:
@@ -169,16 +189,21 @@ class Study:
             common = {"ID": subject.id, "SPECIES": subject.species or None, "WEIGHT": subject.weight}
             common |= {"SYNTHETIC": "true"} if self.synthetic else {}
             common |= {name.upper(): text for name, text in subject.covariates}
+            known = dict(zip(map(id, subject.regimen.doses), subject.properties, strict=False))
             own = in_order(subject.regimen.doses, records[subject.id])
-            made = [dose_row(item) if isinstance(item, Dose) else self._observation_row(item) for item in own] or [
-                silent_row()
-            ]
+            made = [
+                {**dose_row(item), **_beside(known.get(id(item), ()))}
+                if isinstance(item, Dose)
+                else self._observation_row(item)
+                for item in own
+            ] or [silent_row()]
             rows += [{**common, **row} for row in made]
         return nonmem_frame(rows)
 
     def _observation_row(self, record: Record) -> dict[str, Any]:
         other = {name.upper(): text for name, text in record.extra}
-        return other | observation_row(record, self._row(record))
+        how = {name.upper(): value for name, value in _assay(record).items()}
+        return other | observation_row(record, self._row(record)) | how
 
     def summary(self) -> pd.DataFrame:
         """Return what there is of each output and subject.
@@ -190,6 +215,20 @@ class Study:
             minimum and maximum (of the values that are not censored, in `unit`; NaN without any).
         """
         return summary_frame(self.records)
+
+    def sampling(self) -> pd.DataFrame:
+        """Return how the study was sampled.
+
+        Returns
+        -------
+        DataFrame
+            One row for each output and method: design ("serial": subjects have several times; "destructive": one time
+            for each animal, T9; "batches": each has few of many times; "one time"; "reported means"), subjects, times,
+            times_each (most times of one subject), values, replicates (most values of one subject at one time), pooled
+            (most subjects in one sample) and shared_samples (samples that another assay has measured, too). With one
+            value for each animal, the spread between animals and that of the assay cannot be told apart.
+        """
+        return sampling_frame(self.records)
 
     def doses_frame(self) -> pd.DataFrame:
         """Return the doses as the second table of a study: one row for each dose, 0 for an untreated control."""
@@ -214,6 +253,7 @@ class Study:
         row["censoring"] = record.kind if record.kind in ("left", "right", "interval") else "none"
         if record.kind == "logmean":
             row |= {name: _exp(row[name]) for name in ("value", "lower", "upper")}
+        row |= _assay(record)
         if record.stat != "mean":
             row["sd"] = None  # of a range or a median it is computed again
         return self._subject_row(self.subject(record.subject)) | row | dict(record.extra)
@@ -265,10 +305,35 @@ _KIND_WORDS = {
 }
 
 
+def _stated(record: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not known of the assay; corrected is corrected, wherever it was done."""
+    absent = {name for name in ASSAY_FIELDS if record[name] in ("", None)}
+    record["decay"] = record["decay"] and "corrected"
+    return {name: value for name, value in record.items() if name not in absent}
+
+
+def _beside(properties: Properties) -> dict[str, str]:
+    """Properties of a dose in an event table, without those that AMT already contains."""
+    return {name.upper(): text for name, text in properties if name not in CONTAINED}
+
+
+def _assay(record: Record) -> dict[str, Any]:
+    """Columns that say how a value was measured; a value that was corrected for decay is not corrected again (T6)."""
+    row = {name: getattr(record, name) for name in ASSAY_FIELDS if getattr(record, name) not in ("", None)}
+    if row.pop("decay", ""):
+        row["decay_corrected"] = "yes"
+    return row | ({"organ_mass_unit": "g"} if "organ_mass" in row else {})
+
+
 def _plain(subject: dict[str, Any]) -> dict[str, Any]:
-    """A bolus is a bolus, whether a table says so (E5) or nothing says otherwise."""
+    """A bolus is a bolus, whether a table says so (E5) or nothing says otherwise; a plain dose says nothing else."""
+    if not subject["properties"]:
+        del subject["properties"]
     for dose in subject["regimen"]["doses"]:
         dose["timed_by"] = dose["timed_by"].replace("bolus", "")
+        for name in ("steady", "every", "rate", "reset", "event"):
+            if not dose[name]:
+                del dose[name]
     return subject
 
 
@@ -311,31 +376,50 @@ def _span(times: Iterable[float]) -> str:
 def _doses_text(regimen: Regimen) -> str:
     if not regimen.doses:
         return "none (untreated)"
-    distinct = dict.fromkeys(f"{dose.amount:g} {dose.unit} {dose.route}" for dose in regimen.doses)
+    given = [dose for dose in regimen.doses if dose.gives or dose.steady]
+    resets = sum(dose.reset for dose in regimen.doses)
+    also = f", {_count(resets, 'reset')}" if resets else ""
+    if not given:
+        return f"none{also}"
+    distinct = dict.fromkeys(f"{_amount_text(dose)} {dose.route}" for dose in given)
     shown = ", ".join(list(distinct)[:3]) + (", ..." if len(distinct) > 3 else "")
-    times = _span([dose.time for dose in regimen.doses])
-    return f"{_count(len(regimen), 'dose')} of {shown} at {times}"
+    times = _span([dose.time for dose in given])
+    return f"{_count(len(given), 'dose')} of {shown} at {times}{also}"
+
+
+def _amount_text(dose: Dose) -> str:
+    known = f"{dose.rate:g} {dose.unit}/h" if dose.rate else "an endless infusion"
+    amount = f"{dose.amount:g} {dose.unit}" if dose.gives else known
+    return f"{amount} at steady state" if dose.steady else amount
 
 
 def _fits_in_row(subject: Subject, lots: set[str]) -> bool:
     doses = subject.regimen.doses
+    if any(dose.reset or dose.steady for dose in doses):
+        return False
     return not doses or (len(doses) == 1 and doses[0].lot == (next(iter(lots)) if len(lots) == 1 else ""))
 
 
 def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
     if not subject.regimen.doses:
         yield {"subject": subject.id, "dose": 0.0}
-    for dose in subject.regimen.doses:
+    known = subject.properties or ((),) * len(subject.regimen)
+    for dose, properties in zip(subject.regimen.doses, known, strict=True):
+        at_thaw = dict(properties).get("viability_thaw", "")
         yield {
             "subject": subject.id,
             "time": dose.time,
             "time_unit": "h",
-            "dose": dose.amount,
+            "dose": stated_amount(dose.amount, properties),
             "dose_unit": dose.unit,
             "route": dose.route,
             "duration": dose.duration,
             "duration_unit": "h",
-            "viability": dose.viable,
+            "viability": None if at_thaw and float(at_thaw) == dose.viable else dose.viable,
             "lot": dose.lot,
+            **dict(properties),
             **({"timed_by": dose.timed_by} if dose.timed_by else {}),
+            **({"steady": dose.steady, "every": dose.every or None, "every_unit": "h"} if dose.steady else {}),
+            **({"rate": dose.rate} if dose.rate else {}),
+            **({"reset": "true"} if dose.reset else {}),
         }

@@ -8,31 +8,26 @@ from __future__ import annotations
 import csv
 import io
 import re
-import warnings
-import zipfile
 from dataclasses import dataclass, field
-from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import ParseError
 
 import pandas as pd
 
+from mscpkpd.data.encodings import CSV_HINT, delimiter_of, text_of
 from mscpkpd.data.findings import Findings, shortened
+from mscpkpd.data.workbooks import EXCEL, names_of_sheets, rows_of_sheet
 from mscpkpd.errors import DataError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Row", "Table", "read_table", "sheet_names", "table_of_frame"]
+__all__ = ["Row", "Table", "column_names", "read_table", "sheet_names", "table_of_frame"]
 
-MISSING = ("", ".", "NA")  # D7
+MISSING = frozenset(("", ".", "NA"))  # D7
 MOST_BYTES = 50_000_000
-MOST_UNPACKED_BYTES = 500_000_000
 MOST_COLUMNS = 1000
-EXCEL = (".xlsx", ".xlsm")
 HEADER_UNIT = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>[^\[\]]*)\]$")
-CSV_HINT = "save it as CSV (UTF-8) or .xlsx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +116,22 @@ def read_table(path: str | Path, sheet: str | None = None) -> Table:
     return _table(path.name, _text_rows(path))
 
 
+def column_names(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the columns of a file, in lower case; of a text file the header alone is looked at.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read; what is wrong with its table is left to `read_table`.
+    """
+    path = Path(path)
+    if path.suffix.casefold() in (*EXCEL, ".parquet"):
+        return read_table(path).columns
+    _check_file(path)
+    header = _text_rows(path, most=1)
+    return tuple(name for name, _, _ in _names(header[0][1], 1, Findings(path.name))) if header else ()
+
+
 def table_of_frame(frame: pd.DataFrame, source: str = "frame") -> Table:
     """Turn a DataFrame into a table of text.
 
@@ -151,11 +162,7 @@ def sheet_names(path: Path) -> tuple[str, ...]:
     if path.suffix.casefold() not in EXCEL:
         return ()
     _check_file(path)
-    book = _open_book(path)
-    try:
-        return tuple(book.sheetnames)
-    finally:
-        book.close()
+    return names_of_sheets(path)
 
 
 def _check_file(path: Path) -> None:
@@ -179,25 +186,17 @@ def _check_file(path: Path) -> None:
         raise DataError("the old Excel format .xls is not read", where=path.name, hint=CSV_HINT)
 
 
-def _text_rows(path: Path) -> list[tuple[int, list[str]]]:
-    data = path.read_bytes()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError("the text is UTF-16", where=path.name, hint=CSV_HINT)
-    if b"\0" in data:
-        raise DataError("holds NUL bytes: it is binary, not a text table", where=path.name, hint=CSV_HINT)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problem = f"row {line} is not UTF-8 text (byte 0x{data[error.start]:02x})"
-        raise DataError(problem, where=path.name, hint="save it as 'CSV UTF-8'") from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+def _text_rows(path: Path, most: int | None = None) -> list[tuple[int, list[str]]]:
+    text = text_of(path.read_bytes(), path.name)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     rows: list[tuple[int, list[str]]] = []
     start = 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells) and (rows or not cells[0].lstrip().startswith("#")):
+            if "".join(cells).strip() and (rows or not cells[0].lstrip().startswith("#")):
                 rows.append((start, cells))
+                if len(rows) == most:
+                    break
             start = reader.line_num + 1
     except csv.Error as error:
         problem = f"row {start} cannot be split into cells ({error})"
@@ -205,43 +204,8 @@ def _text_rows(path: Path) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _delimiter(text: str) -> str:
-    header = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
-    return max(",;\t", key=header.count)  # the first of equals: a header of one column is read with commas
-
-
-def _open_book(path: Path) -> Any:  # openpyxl has no type information
-    import openpyxl
-
-    hint = "open it in a spreadsheet program and save it again as .xlsx or CSV"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MOST_UNPACKED_BYTES:
-            raise DataError(f"unpacks to {unpacked / 1e6:.0f} MB", where=path.name, hint=hint)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about styles and drop-down lists, which are not read
-            return openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, ParseError, TypeError) as error:
-        raise DataError(f"not a readable Excel file ({error})", where=path.name, hint=hint) from error
-
-
 def _excel_rows(path: Path, sheet: str | None) -> list[tuple[int, list[str]]]:
-    book = _open_book(path)
-    try:
-        if sheet is not None and sheet not in book.sheetnames:
-            near = closest(sheet, book.sheetnames) or book.sheetnames
-            raise DataError(f"no sheet '{sheet}'", where=path.name, hint=" or ".join(f"'{name}'" for name in near))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = book[sheet or book.sheetnames[0]].iter_rows(values_only=True)
-            rows = [(number, [_cell_text(value) for value in row]) for number, row in enumerate(values, 1)]
-    except (ValueError, KeyError, ParseError) as error:
-        raise DataError(f"sheet cannot be read ({error})", where=path.name, hint=CSV_HINT) from error
-    finally:
-        book.close()
-    filled = [(number, cells) for number, cells in rows if any(cells)]
-    return list(dropwhile(lambda row: row[1][0].startswith("#"), filled))
+    return [(number, [_cell_text(value) for value in values]) for number, values in rows_of_sheet(path, sheet)]
 
 
 def _parquet(path: Path) -> Table:
@@ -312,15 +276,15 @@ def _names(header: Sequence[str], row: int, findings: Findings) -> list[tuple[st
 
 
 def _rows(names: Sequence[str], body: Iterable[tuple[int, Sequence[str]]], findings: Findings) -> Iterable[Row]:
+    width = len(names)
     for number, cells in body:
-        extra = [cell for cell in cells[len(names) :] if cell.strip()]
-        if extra or len(cells) < len(names):
-            problem = f"{len(cells)} cells, the header has {len(names)}"
+        if len(cells) < width or "".join(cells[width:]).strip():
+            problem = f"{len(cells)} cells, the header has {width}"
             findings.add(problem, row=number, hint="quotes around a cell that holds the separator; decimal points")
             if findings.full:
                 return
             continue
-        texts = (cell.strip() for cell in cells[: len(names)])
-        kept = {name: text for name, text in zip(names, texts, strict=True) if text not in MISSING}
+        texts = map(str.strip, cells)  # those beyond the header are blank
+        kept = {name: text for name, text in zip(names, texts, strict=False) if text not in MISSING}
         if kept:
             yield Row(number, kept)

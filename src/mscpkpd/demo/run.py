@@ -62,8 +62,8 @@ class Settings:
         What is simulated.
     """
 
-    draws: int = 700
-    tune: int = 300
+    draws: int = 1500
+    tune: int = 500
     chains: int = 4
     subjects: int = 20
     posterior_draws: int = 15

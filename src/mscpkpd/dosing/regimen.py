@@ -27,6 +27,8 @@ TIME_HINT = "a number and a time unit, such as '35 d', '84 h' or '30 min'"
 AMOUNT_HINT = "a number and a unit, such as '2e6 cells/kg' or '1e8 cells'"
 MOST_DOSES = 10_000
 TIMED_BY = ("", "bolus", "rate", "model rate", "model duration")
+STEADY = ("", "reached", "added", "constant")
+EVENTS = ("", "replace", "multiply")
 WORDS = ("name", "about", "source", "evidence", "note")
 # pint would cancel "mg/kg"; per body weight is therefore read from the text of the unit
 PER_WEIGHT = re.compile(r"\s*(?:/|\bper\b)\s*kg$")
@@ -71,7 +73,8 @@ class Dose:
     time : float
         Start of the dose [h], not negative.
     amount : float
-        Amount in `unit`, above 0 (D10). Total cells where `viable` is given, else viable cells (T1).
+        Amount in `unit`, above 0 (D10); 0 for a reset that gives nothing and for a constant infusion (E27). Total cells
+        where `viable` is given, else viable cells (T1).
     unit : str
         "cells", "cells/kg" or another unit of amount, with "/kg" if it is per body weight.
     route : str
@@ -86,6 +89,20 @@ class Dose:
         What the table says about the duration. "": `duration` as it stands, where 0 leaves it to the route. "bolus": a
         jump, whatever the route says (E5). "rate": `duration` is AMT/RATE, which F lengthens (E6). "model rate" and
         "model duration": the route must have one (E7, E8).
+    steady : str
+        "reached": the dose finds the states as endless equal doses, `every` apart, have left them (SS 1, E21).
+        "added": what these would have left is added to the states (SS 2, E28). "constant": the states are those of an
+        endless infusion at `rate`, which stops at `time` (E27). "": nothing is implied before the dose.
+    every : float
+        Interval of the doses that `steady` implies [h]; 0 without.
+    rate : float
+        Rate of a constant infusion that has come to a steady state [`unit`/h]; 0 where the route has one.
+    reset : bool
+        Whether every state returns to its start value just before (E32, E33): earlier infusions end, and doses that
+        have not entered yet are dropped.
+    event : str
+        "replace": the state that `route` names becomes `amount`. "multiply": it becomes `amount` times as large (E36).
+        "": a dose.
 
     Raises
     ------
@@ -101,11 +118,19 @@ class Dose:
     viable: float | None = None
     lot: str = ""
     timed_by: str = ""
+    steady: str = ""
+    every: float = 0.0
+    rate: float = 0.0
+    reset: bool = False
+    event: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "route", route_name(self.route))
         object.__setattr__(self, "unit", PER_WEIGHT.sub("/kg", self.unit.strip()))
-        if not (math.isfinite(self.amount) and self.amount > 0):
+        self._check_steady()
+        empty = self.amount == 0 and (self.steady == "constant" or (self.reset and not self.steady))
+        empty = empty or self._is_event()
+        if not (math.isfinite(self.amount) and (self.amount > 0 or empty)):
             raise DosingError(
                 f"dose of {self.amount:g} {self.unit}", expected="a finite amount above 0", hint=AMOUNT_HINT
             )
@@ -122,6 +147,33 @@ class Dose:
             raise DosingError(f"dose of {self.amount:g} has no unit", hint=AMOUNT_HINT)
         if not self.route:
             raise DosingError(f"dose of {self.amount:g} {self.unit} has no route", hint="route='iv'")
+
+    def _is_event(self) -> bool:
+        if self.event not in EVENTS:
+            raise DosingError(f"event '{self.event}'", expected=", ".join(map(repr, EVENTS)))
+        if self.event and (self.duration or self.steady or self.reset or self.timed_by):
+            raise DosingError(f"'{self.event}' of '{self.route}' with a duration, a steady state or a reset (E36)")
+        return self.event != ""
+
+    def _check_steady(self) -> None:
+        if self.steady not in STEADY:
+            raise DosingError(f"steady '{self.steady}'", expected=", ".join(map(repr, STEADY)))
+        if self.steady == "constant":
+            modelled = self.timed_by == "model rate"
+            if self.amount != 0 or self.every != 0 or not (modelled or (math.isfinite(self.rate) and self.rate > 0)):
+                problem = f"constant infusion of {self.amount:g} {self.unit} at {self.rate:g} {self.unit}/h"
+                raise DosingError(problem, expected="amount 0, every 0, a rate above 0 (E27)", hint="rate=10.0")
+        elif self.steady and not (math.isfinite(self.every) and self.every > 0):
+            problem = f"steady state of doses every {self.every:g} h"
+            raise DosingError(problem, expected="an interval above 0 (E19)", hint="every=12.0, in hours")
+        elif not self.steady and self.every != 0:
+            problem = f"every = {self.every:g} h without a steady state (E19)"
+            raise DosingError(problem, hint="steady='reached', or bolus(..., every='12 h', doses=4)")
+
+    @property
+    def gives(self) -> bool:
+        """Whether anything is given: not so for a reset alone, an infusion that stops (E27), and named events (E36)."""
+        return self.amount > 0 and not self.event
 
     @property
     def end(self) -> float:
@@ -144,13 +196,15 @@ class Dose:
         Returns
         -------
         float
-            Amount, not corrected for viability.
+            Amount, not corrected for viability; 0 for what is no dose (E36).
 
         Raises
         ------
         DosingError
             For a dose per body weight without a weight.
         """
+        if self.event:
+            return 0.0
         if not self.unit.endswith("/kg"):
             return self.amount
         if weight_kg is None:
@@ -250,7 +304,7 @@ class Regimen:
         title = f"Regimen {self.name}".strip()
         if not self.doses:
             return f"{title}: no doses"
-        rows = [("#", "time", "amount", "route", "over", "viable", "lot"), *_table_rows(self.doses)]
+        rows = [("#", "time", "amount", "route", "over", "viable", "lot", "before"), *_table_rows(self.doses)]
         kept = [column for column in zip(*rows, strict=True) if any(column[1:])]
         widths = [max(map(len, column)) for column in kept]
         lines = [
@@ -273,10 +327,23 @@ def _table_rows(doses: Sequence[Dose]) -> Iterator[tuple[str, ...]]:
             _span(dose.time),
             f"{dose.amount:g} {dose.unit}",
             dose.route,
-            _span(dose.duration) if dose.duration else "bolus",
+            dose.event if not dose.gives else _span(dose.duration) if dose.duration else "bolus",
             "" if dose.viable is None else f"{dose.viable:g}",
             dose.lot,
+            _before(dose),
         )
+
+
+def _before(dose: Dose) -> str:
+    """What has happened to the states just before a dose."""
+    rate = f"at {dose.rate:g} {dose.unit}/h" if dose.rate else "at the rate of the route"
+    words = {
+        "": "",
+        "reached": f"steady state, every {_span(dose.every)}",
+        "added": f"steady state added, every {_span(dose.every)}",
+        "constant": f"steady state of an infusion {rate}",
+    }
+    return ", ".join(filter(None, ("reset" if dose.reset else "", words[dose.steady])))
 
 
 def _span(value: float) -> str:

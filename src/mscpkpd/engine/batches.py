@@ -1,29 +1,28 @@
-"""Many subjects with one regimen through the exact engine, in chunks.
+"""Many subjects with one regimen through the exact engine, in chunks that stay in the cache of a core.
 
-Subjects are gathered by what a compiled solver needs to be the same: the number of intervals, the states that are
-infused, the resolution. Each subject has the resolution that it would have alone, so that no subject moves another.
+Each subject has the resolution that it would have alone, so that no subject moves another.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.compiled import Found
-from mscpkpd.engine.exact import Given, compiled_solver, given_of
+from mscpkpd.engine.exact import require_order
+from mscpkpd.engine.plan import Plan, plan_of
+from mscpkpd.engine.planned import doses_of, shape_of, solver_of
 from mscpkpd.engine.resolution import Resolution, finer_than, guessed
+from mscpkpd.engine.solve import solve
 from mscpkpd.engine.system import System
-from mscpkpd.engine.timeline import timeline
-from mscpkpd.errors import SolveError
+from mscpkpd.errors import DosingError, SolveError
 
 __all__ = ["solve_batch"]
 
-CHUNK = 64  # subjects solved together
-
-Key = tuple[Resolution, tuple[int, ...], tuple[int, ...]]
+CHUNK = 32  # subjects solved together
 
 
 def solve_batch(
@@ -34,6 +33,7 @@ def solve_batch(
     *,
     weights: np.ndarray | None = None,
     hours: float = 1.0,
+    wanted: tuple[int, ...] | None = None,
     tolerance: float,
 ) -> np.ndarray:
     """Solve a system without feedback for many subjects.
@@ -52,66 +52,98 @@ def solve_batch(
         Body weights in kg.
     hours : float
         Length of the model's time unit in hours.
+    wanted : tuple of int, optional
+        Positions of the states that are asked for; all by default.
     tolerance : float
         What may be left out, relative to the largest value of each state.
 
     Returns
     -------
-    array of shape (n_subjects, n_states, n_times)
+    array of shape (n_subjects, n_wanted, n_times)
         NaN for subjects that cannot be solved.
 
     Raises
     ------
     DosingError
-        If the doses are impossible for the values of a subject.
+        If the doses are impossible for the values of a subject, or per kg without weights.
     ModelError
         If the system has feedback.
     """
-    times = np.asarray(times, dtype=float)
-    states = np.full((len(values), len(system.states), len(times)), np.nan)
-    none = np.array([], dtype=int)
-    waiting: dict[Key, list[tuple[int, Given]]] = defaultdict(list)
-    for i, numbers in enumerate(values):
-        weight = None if weights is None else float(weights[i])
-        given = given_of(system, timeline(system, regimen, numbers, none, weight, hours), times, numbers, 0)
-        if given is None:
-            return np.zeros(states.shape)
-        try:
-            waiting[_key(given, guessed(system, numbers, given.intervals))].append((i, given))
-        except SolveError:
-            continue
-    while waiting:
-        key = next(iter(waiting))
-        subjects = waiting.pop(key)
-        for start in range(0, len(subjects), CHUNK):
-            _solve(key, subjects[start : start + CHUNK], states, waiting, tolerance)
-    return states
+    require_order(system)
+    times, values = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
+    wanted = tuple(range(len(system.states))) if wanted is None else tuple(wanted)
+    if not wanted or len(times) == 0:
+        return np.zeros((len(values), len(wanted), len(times)))
+    plan = plan_of(system, regimen, times, hours)
+    if plan is None:
+        return _one_by_one(system, regimen, times, values, weights, hours=hours, tolerance=tolerance)[:, list(wanted)]
+    if weights is None and any(way.per_weight for way in plan.ways):
+        raise DosingError("a dose per kg needs body weights", hint="weights=")
+    kilograms = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=float)
+    return _Subjects(system, plan, values.T, kilograms, wanted).solved(tolerance)[:, :, : len(times)]
 
 
-def _key(given: Given, resolution: Resolution) -> Key:
-    return resolution, given.infused, (len(given.intervals.begins), len(given.intervals.sample))
+@dataclass(frozen=True, eq=False)
+class _Subjects:
+    """Subjects of one plan; values of shape (n_parameters, n_subjects), weights in kg."""
+
+    system: System
+    plan: Plan
+    values: np.ndarray
+    weights: np.ndarray
+    wanted: tuple[int, ...]
+
+    def solved(self, tolerance: float) -> np.ndarray:
+        """Solve chunk by chunk; who needs finer steps waits for them."""
+        layout, count = self.plan.intervals, len(self.weights)
+        states = np.full((count, len(self.wanted), len(layout.times)), np.nan)
+        waiting: dict[Resolution, list[int]] = defaultdict(list)
+        longest = np.full(count, layout.lengths.max())
+        for i, resolution in enumerate(guessed(self.system, self.values, layout.switches, longest, tolerance)):
+            if resolution is not None:
+                waiting[resolution].append(i)
+        while waiting:
+            resolution, subjects = waiting.popitem()
+            for start in range(0, len(subjects), CHUNK):
+                chosen = subjects[start : start + CHUNK]
+                found = self._together(resolution, chosen)
+                for k, i in enumerate(chosen):
+                    finer = _finer(found, k, resolution, tolerance)
+                    if finer == resolution:
+                        states[i] = found.states[:, :, k]
+                    elif finer is not None:
+                        waiting[finer].append(i)
+        return states
+
+    def _together(self, resolution: Resolution, chosen: list[int]) -> Found:
+        filled = chosen + chosen[-1:] * (CHUNK - len(chosen))  # one size, compiled once
+        doses, layout = doses_of([self.plan], self.weights[filled])
+        solver = solver_of(self.system, shape_of(self.plan), self.wanted, resolution, "states")
+        return Found(*(np.asarray(each) for each in solver(self.values[:, filled], doses, layout)))
 
 
-def _solve(
-    key: Key,
-    subjects: list[tuple[int, Given]],
-    states: np.ndarray,
-    waiting: dict[Key, list[tuple[int, Given]]],
+def _finer(found: Found, k: int, resolution: Resolution, tolerance: float) -> Resolution | None:
+    """The next resolution to try for a subject; None where there is none."""
+    try:
+        return finer_than(found, k, resolution, tolerance)
+    except SolveError:
+        return None
+
+
+def _one_by_one(
+    system: System,
+    regimen: Regimen,
+    times: np.ndarray,
+    values: np.ndarray,
+    weights: np.ndarray | None,
+    *,
+    hours: float,
     tolerance: float,
-) -> None:
-    """Solve one chunk; who needs finer steps waits for them."""
-    resolution, infused, _ = key
-    last = subjects[-1][1]
-    filled = [given for _, given in subjects] + [last] * (CHUNK - len(subjects))
-    inputs, layout = jax.tree.map(lambda *each: np.stack(each), *((given.inputs, given.layout) for given in filled))
-    found, _ = compiled_solver(last.system, infused, resolution, "batch")(inputs, None, layout)
-    arrays = Found(*(np.asarray(each) for each in found))
-    for k, (i, given) in enumerate(subjects):
-        try:
-            finer = finer_than(Found(*(each[k] for each in arrays)), resolution, tolerance)
-        except SolveError:
-            continue
-        if finer == resolution:
-            states[i] = arrays.states[k][:, : states.shape[2]]
-        else:
-            waiting[_key(given, finer)].append((i, given))
+) -> np.ndarray:
+    """Where the moments of events depend on the values of a subject."""
+    kilograms = [None] * len(values) if weights is None else [float(weight) for weight in weights]
+    paths = (
+        solve(system, regimen, times, numbers, weight=weight, hours=hours, tolerance=tolerance, engine="exact")
+        for numbers, weight in zip(values, kilograms, strict=True)
+    )
+    return np.stack([path.states for path in paths])

@@ -7,18 +7,21 @@ of all intervals; the asked times are read off the polynomials of the steps that
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import io_callback
 
-from mscpkpd.engine.cascade import Series, following_states
+from mscpkpd.engine.cascade import Events, Series, following_states, spread
 from mscpkpd.engine.mesh import Mesh
-from mscpkpd.engine.propagator import block_states, gains
+from mscpkpd.engine.propagator import SPARE, block_states, gains, product
 from mscpkpd.engine.traced import Equations, Rank
 
-__all__ = ["Found", "Inputs", "Layout", "solved"]
+__all__ = ["Found", "Inputs", "Layout", "Task", "calling", "compiled", "solved"]
 
 
 def _settle() -> None:
@@ -35,11 +38,13 @@ _settle()
 
 
 class Inputs(NamedTuple):
-    """What a solve may be differentiated by; see `Intervals`.
+    """What a solve may be differentiated by; subjects last, or one for all of them. See `Intervals`.
 
     Attributes
     ----------
-    values, begins, lengths, jumps, rates : array
+    values : array of shape (n_parameters, n_subjects)
+    begins, lengths : array of shape (n_intervals, n_subjects)
+    jumps, rates : array of shape (n_states, n_intervals, n_subjects)
     """
 
     values: Any
@@ -50,15 +55,18 @@ class Inputs(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What a solve is not differentiated by; see `Intervals`.
+    """What a solve is not differentiated by. See `Intervals`.
 
     Attributes
     ----------
-    switches, kind, sample, times, at : array
+    switches : array of shape (n_switches, n_intervals, n_subjects)
+    kept : array of shape (n_intervals,)
+    sample : array of shape (n_kinds,)
+    times, at : array of shape (n_times, n_subjects)
     """
 
     switches: Any
-    kind: Any
+    kept: Any
     sample: Any
     times: Any
     at: Any
@@ -69,10 +77,10 @@ class Found(NamedTuple):
 
     Attributes
     ----------
-    states : array of shape (n_states, n_times)
-    reach : array of shape ()
+    states : array of shape (n_wanted, n_times, n_subjects)
+    reach : array of shape (n_subjects,)
         Norm of the block times the longest time for which its Taylor series is used.
-    early, late : array of shape ()
+    early, late : array of shape (n_subjects,)
         Last coefficient of the polynomials, relative to the largest value of the state: the largest in the first
         group of steps of an interval, and in all others.
     """
@@ -83,17 +91,53 @@ class Found(NamedTuple):
     late: Any
 
 
-def solved(equations: Equations, infused: tuple[int, ...], mesh: Mesh, inputs: Inputs, layout: Layout) -> Found:
-    """Solve a system; written to be traced.
+class Task(NamedTuple):
+    """What is compiled.
 
-    Parameters
+    Attributes
     ----------
     equations : Equations
         The system.
     infused : tuple of int
         States that an infusion enters.
+    alike : tuple of int
+        The kind of each interval.
+    wanted : tuple of int
+        States that are asked for.
     mesh : Mesh
         Steps of every interval.
+    """
+
+    equations: Equations
+    infused: tuple[int, ...]
+    alike: tuple[int, ...]
+    wanted: tuple[int, ...]
+    mesh: Mesh
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first use with arrays of one shape; what XLA tries longest hardly makes this code any faster."""
+    return jax.jit(function, compiler_options={"xla_llvm_disable_expensive_passes": True})
+
+
+def calling(call: Callable[[], None]) -> Callable[[Any], Any]:
+    """A function that passes a number on and calls `call` whenever it is computed, also when it is compiled."""
+    number = jax.eval_shape(lambda: jnp.zeros(()))
+
+    def said(value: Any) -> np.ndarray:
+        call()
+        return np.asarray(value, dtype=float)
+
+    return lambda x: io_callback(said, number, x)
+
+
+def solved(task: Task, inputs: Inputs, layout: Layout) -> Found:
+    """Solve a system; written to be traced.
+
+    Parameters
+    ----------
+    task : Task
+        What to solve.
     inputs : Inputs
         Numbers.
     layout : Layout
@@ -103,101 +147,129 @@ def solved(equations: Equations, infused: tuple[int, ...], mesh: Mesh, inputs: I
     -------
     Found
     """
-    n = len(inputs.jumps)
-    start = jnp.stack([jnp.asarray(x, dtype=float) for x in equations.start(*inputs.values)]) if n else jnp.zeros(0)
-    first = inputs.jumps.at[:, 0].add(start)
-    starts, inside, reach = _block(equations, infused, mesh, inputs, first, layout)
-    for rank in equations.ranks:
-        found = _rank(
-            rank, infused, mesh, inputs, layout, first=first, given=[inside.get(i, jnp.nan) for i in range(n)]
-        )
-        starts.update(zip(rank.states, found.starts, strict=True))
-        inside.update(zip(rank.states, found.inside, strict=True))
-    return _read(mesh, [starts[i] for i in range(n)], [inside[i] for i in range(n)], inputs, layout, reach)
+    subjects = max(each.shape[-1] for each in inputs)
+    start = _filled(task.equations.start(*inputs.values), (subjects,))
+    anew = jnp.where(layout.kept[:, None] > 0, 0.0, start[:, None, :] if len(start) else 0.0).at[:, 0].set(start)
+    first = jnp.broadcast_to(inputs.jumps, (*inputs.jumps.shape[:2], subjects)) + anew
+    parts, reach = [], jnp.zeros(subjects)
+    known: dict[int, tuple[Any, Any]] = {}
+    if task.equations.block:
+        found, reach = _block(task, inputs, layout, first)
+        parts.append((task.equations.block, found))
+        known.update(_singly(task.equations.block, found))
+    for rank in task.equations.ranks:
+        found = _rank(task, rank, inputs, layout, first=first, known=known)
+        parts.append((rank.states, found))
+        known.update(_singly(rank.states, found))
+    errors = [_left_out(found, task.mesh) for _, found in parts]
+    early, late = (jnp.max(jnp.stack(each), axis=0) for each in zip(*errors, strict=True))
+    return Found(_read(task, known, inputs, layout), reach, early, late)
+
+
+def _singly(states: tuple[int, ...], found: Series) -> dict[int, tuple[Any, Any]]:
+    return {i: (found.starts[k], found.inside[:, k]) for k, i in enumerate(states)}
+
+
+def _filled(numbers: Any, shape: tuple[int, ...]) -> Any:
+    """Numbers, each a constant or an array, as one array with one more dimension in front."""
+    each = [jnp.broadcast_to(jnp.asarray(x, dtype=float), shape) for x in numbers]
+    return jnp.stack(each) if each else jnp.zeros((0, *shape))
 
 
 def _rank(
-    rank: Rank, infused: tuple[int, ...], mesh: Mesh, inputs: Inputs, layout: Layout, *, first: Any, given: list[Any]
+    task: Task, rank: Rank, inputs: Inputs, layout: Layout, *, first: Any, known: dict[int, tuple[Any, Any]]
 ) -> Series:
     """States that need one another no more, at the starts and points of all steps."""
-    steps = inputs.lengths[:, None] * mesh.lengths  # (n_intervals, n_steps)
-    moments = inputs.begins[:, None] + inputs.lengths[:, None] * mesh.starts
-    clock = moments + mesh.rule.points[:, None, None] * steps
-
-    def filled(numbers: Any, shape: tuple[int, ...]) -> Any:
-        return jnp.stack([jnp.broadcast_to(x, shape) for x in numbers])
-
+    mesh = task.mesh
+    steps = inputs.lengths[:, None] * mesh.lengths[:, None]  # (n_intervals, n_steps, n_subjects)
+    moments = inputs.begins[:, None] + inputs.lengths[:, None] * mesh.starts[:, None]
+    clock = moments + mesh.rule.points[:, None, None, None] * steps
+    given = [known[i][1] if i in known else jnp.nan for i in range(len(inputs.jumps))]
+    shape = (len(mesh.rule.points), *steps.shape[:2], first.shape[-1])
+    gain = _filled(rank.gains(*given, *inputs.values, *layout.switches[:, :, None], clock), shape)
+    gain = jnp.moveaxis(gain, 0, 1)
     chosen = jnp.array(rank.states)
-    gain = filled(rank.gains(*given, *inputs.values, *layout.switches[:, :, None], clock), clock.shape)
-    if set(rank.states) & set(infused):
-        gain = gain + inputs.rates[chosen][:, None, :, None]
-    kind, own = jnp.arange(len(inputs.begins)), steps
+    if set(rank.states) & set(task.infused):
+        gain = gain + inputs.rates[chosen][None, :, :, None]
+    alike, own = tuple(range(len(task.alike))), steps
     if rank.constant:
-        kind, own = layout.kind, steps[layout.sample]
+        alike, own = task.alike, steps[layout.sample]
         numbers = rank.losses(*given, *inputs.values, *layout.switches[:, layout.sample, None], jnp.nan)
-        loss = filled(numbers, (1, *own.shape))
+        loss = _filled(numbers, (*own.shape[:2], first.shape[-1]))[None]
     else:
-        loss = filled(rank.losses(*given, *inputs.values, *layout.switches[:, :, None], clock), clock.shape)
-    return following_states(loss * own, gain * steps, first[chosen], kind, mesh)
+        loss = _filled(rank.losses(*given, *inputs.values, *layout.switches[:, :, None], clock), shape)
+        loss = jnp.moveaxis(loss, 0, 1)
+    return following_states(loss * own, gain * steps, first[chosen], Events(alike, layout.kept), mesh)
 
 
-def _block(
-    equations: Equations, infused: tuple[int, ...], mesh: Mesh, inputs: Inputs, first: Any, layout: Layout
-) -> tuple[dict[int, Any], dict[int, Any], Any]:
-    """States of the linear block at the starts and points of all steps."""
-    block, n = equations.block, len(equations.block)
-    if n == 0:
-        return {}, {}, jnp.zeros(())
-    places = [k for k, i in enumerate(block) if k in equations.constant_into or i in infused]
+def _block(task: Task, inputs: Inputs, layout: Layout, first: Any) -> tuple[Series, Any]:
+    """States of the linear block at the starts and points of all steps, and how far its Taylor series reaches."""
+    equations, mesh, sample = task.equations, task.mesh, layout.sample
+    block, n, subjects = equations.block, len(equations.block), first.shape[-1]
+    places = [k for k, i in enumerate(block) if k in equations.constant_into or i in task.infused]
     inflow = jnp.zeros((n, len(places))).at[jnp.array(places, dtype=int), jnp.arange(len(places))].set(1.0)
-
-    def filled(numbers: Any, count: int) -> Any:
-        return jnp.stack([jnp.broadcast_to(jnp.asarray(x, dtype=float), (count,)) for x in numbers], axis=-1)
-
-    sample, kinds = layout.sample, len(layout.sample)
-    matrix = filled(equations.matrix(*inputs.values, *layout.switches[:, sample]), kinds).reshape(kinds, n, n)
-    constant = filled(equations.constant(*inputs.values, *layout.switches), len(inputs.begins))
-    flows = (constant + inputs.rates[jnp.array(block)].T)[:, places]
+    matrix = _filled(equations.matrix(*inputs.values, *layout.switches[:, sample]), (len(sample), subjects))
+    matrix = jnp.moveaxis(matrix.reshape(n, n, len(sample), subjects), 2, 0)
+    constant = _filled(equations.constant(*inputs.values, *layout.switches), (len(inputs.begins), subjects))
+    flows = jnp.moveaxis((constant + inputs.rates[jnp.array(block)])[jnp.array(places, dtype=int)], 0, 1)
     lengths = inputs.lengths[sample]
-    sizes, whole = jax.vmap(gains, in_axes=(0, None, 0, None))(matrix, inflow, lengths, mesh)
-    jumps = first[jnp.array(block)].T
-    _, begins = jax.lax.scan(_over_interval, jnp.zeros(n), (jumps, whole[layout.kind], flows))
-    starts, inside = jax.vmap(block_states, in_axes=(0, 0, 0, None))(sizes[layout.kind], begins, flows, mesh)
-    norm = jnp.max(jnp.sum(jnp.abs(matrix), axis=1), axis=-1)
-    reach = jnp.max(norm * lengths) * mesh.lengths[0] * mesh.steps
-    starts, inside = jnp.moveaxis(starts, 1, 0), jnp.moveaxis(inside, (1, 3), (0, 1))
-    return dict(zip(block, starts, strict=True)), dict(zip(block, inside, strict=True)), reach
+    sizes, whole = gains(matrix, inflow, lengths, mesh)
+    jumps = jnp.moveaxis(first[jnp.array(block)], 0, 1)
+    begins = _begins(spread(whole, task.alike, axis=0), jumps, flows, layout.kept)
+    starts, inside = block_states(sizes, begins, flows, task.alike, mesh)
+    norm = jnp.max(jnp.sum(jnp.abs(matrix), axis=1), axis=1)
+    reach = jnp.max(norm * lengths, axis=0) * (mesh.lengths[0] * mesh.steps / 2**SPARE)
+    return Series(starts, jnp.moveaxis(inside, 0, 1)), reach
 
 
-def _over_interval(state: Any, interval: tuple[Any, Any, Any]) -> tuple[Any, Any]:
-    jump, whole, flow = interval
-    begin = state + jump
-    return begin + whole @ jnp.concatenate([begin, flow]), begin
+def _begins(whole: Any, jumps: Any, flows: Any, kept: Any) -> Any:
+    """States of the block at the begins of the intervals."""
+
+    def over(end: Any, interval: tuple[Any, ...]) -> tuple[Any, Any]:
+        own, jump, flow, keep = interval
+        begin = keep * end + jump
+        return begin + product(own, jnp.concatenate([begin, flow])[:, None])[:, 0], begin
+
+    _, begins = jax.lax.scan(over, jnp.zeros(jumps.shape[1:]), (whole, jumps, flows, kept))
+    return begins
 
 
-def _read(mesh: Mesh, starts: list[Any], inside: list[Any], inputs: Inputs, layout: Layout, reach: Any) -> Found:
-    """States at the asked times, by the polynomial of the step that holds each, and what it leaves out."""
-    times, at = layout.times, layout.at
-    if not starts:
-        return Found(jnp.zeros((0, len(times))), reach, jnp.zeros(()), jnp.zeros(()))
-    begin, within = jnp.stack(starts), jnp.stack(inside)  # (n, intervals, steps), (n, points, intervals, steps)
-    since = (times - inputs.begins[at]) / inputs.lengths[at]
+def _read(task: Task, known: dict[int, tuple[Any, Any]], inputs: Inputs, layout: Layout) -> Any:
+    """Wanted states at the asked times, by the polynomial of the step that holds each."""
+    times, at, mesh = layout.times, layout.at, task.mesh
+    since = (times - _at(inputs.begins, at)) / _at(inputs.lengths, at)
     edges = jnp.asarray(mesh.starts)
     step = jnp.clip(jnp.searchsorted(edges, since, side="right") - 1, 0, len(edges) - 1)
     place = (since - edges[step]) / jnp.asarray(mesh.lengths)[step]
-    weights = place[:, None] * (_legendre(2 * place - 1, len(mesh.rule.points)).T @ mesh.rule.to_series)
-    gained = within[:, :, at, step] - begin[:, None, at, step]
-    states = begin[:, at, step] + jnp.einsum("npt,tp->nt", gained, weights)
-    return Found(states, reach, *_left_out(begin, within, mesh))
+    series = _legendre(2 * place - 1, len(mesh.rule.points))
+    weights = place * jnp.einsum("dtb,dp->ptb", series, jnp.asarray(mesh.rule.to_series))
+    where = at * len(edges) + step
+    states = []
+    for i in task.wanted:
+        starts, inside = known[i]
+        flat = starts.shape[0] * starts.shape[1], starts.shape[2]
+        begin = _at(starts.reshape(flat), where)
+        within = _at(inside.reshape(len(inside), *flat), where)
+        states.append(begin * (1.0 - jnp.sum(weights, axis=0)) + jnp.sum(weights * within, axis=0))
+    return jnp.stack(states)
 
 
-def _left_out(begin: Any, within: Any, mesh: Mesh) -> tuple[Any, Any]:
+def _at(numbers: Any, where: Any) -> Any:
+    """Entries along the last dimension but one; the last are subjects, and `where` may be the same for all."""
+    if where.shape[-1] == 1:
+        return jnp.take(numbers, where[:, 0], axis=-2, mode="clip")
+    wide = jnp.broadcast_to(numbers, (*numbers.shape[:-1], where.shape[-1]))
+    return jnp.take_along_axis(wide, where.reshape((1,) * (numbers.ndim - 2) + where.shape), axis=-2, mode="clip")
+
+
+def _left_out(found: Series, mesh: Mesh) -> tuple[Any, Any]:
     """Last coefficient of the polynomials relative to the largest value: in the first group of steps, and after it."""
     last = jnp.asarray(mesh.rule.to_last)
-    tail = jnp.abs(last[0] * begin + jnp.einsum("p,npks->nks", last[1:], within))
-    size = jnp.maximum(jnp.max(jnp.abs(begin), axis=(1, 2)), jnp.max(jnp.abs(within), axis=(1, 2, 3)))
+    begin, within = found
+    tail = jnp.abs(last[0] * begin + jnp.tensordot(last[1:], within, axes=1))
+    size = jnp.maximum(jnp.max(jnp.abs(begin), axis=(1, 2)), jnp.max(jnp.abs(within), axis=(0, 2, 3)))
     relative = tail / jnp.where(size > 0, size, 1.0)[:, None, None]
-    return jnp.max(relative[:, :, : mesh.steps]), jnp.max(relative[:, :, mesh.steps :])
+    return jnp.max(relative[:, :, : mesh.steps], axis=(0, 1, 2)), jnp.max(relative[:, :, mesh.steps :], axis=(0, 1, 2))
 
 
 def _legendre(x: Any, count: int) -> Any:

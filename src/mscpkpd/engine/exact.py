@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mscpkpd.engine.compiled import Found, Inputs, Layout, solved
+from mscpkpd.engine.compiled import Found, Inputs, Layout, Task, compiled, solved
 from mscpkpd.engine.intervals import Intervals, intervals_of
 from mscpkpd.engine.mesh import mesh_of
 from mscpkpd.engine.resolution import LEVELS, Resolution, finer_than, guessed
@@ -23,18 +23,17 @@ from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System
 from mscpkpd.engine.timeline import Change
 from mscpkpd.engine.traced import equations_of
-from mscpkpd.errors import ModelError
+from mscpkpd.errors import ModelError, SolveError
 
 __all__ = [
     "Given",
     "change_when_finer",
-    "compiled_solver",
-    "given_of",
+    "layout_of",
     "pull_back",
+    "require_order",
     "solve_exactly",
+    "task_of",
 ]
-
-POINTS = 9
 
 
 def solve_exactly(
@@ -100,7 +99,7 @@ def change_when_finer(
     """
     none = np.array([], dtype=int)
     usual, _, resolution = _solved(system, changes, times, values, none, tolerance=tolerance)
-    finer = Resolution(resolution.levels + LEVELS, 2 * resolution.steps)
+    finer = Resolution(resolution.levels + 2 * LEVELS, 2 * resolution.steps, resolution.points)
     again, _, _ = _solved(system, changes, times, values, none, tolerance=tolerance, resolution=finer)
     size = np.max(np.abs(again), axis=1, initial=0.0)
     return np.asarray(np.max(np.abs(usual - again), axis=1, initial=0.0) / np.where(size > 0, size, 1.0))
@@ -140,12 +139,13 @@ def pull_back(
         return np.zeros(cotangent.shape), np.zeros(len(free))
     weights = np.zeros((len(cotangent), len(given.intervals.times)))
     weights[:, : len(times)] = cotangent
-    found, pulled, _ = _resolved(given, "reverse", weights, tolerance)
+    found, pulled, _ = _resolved(given, "reverse", weights[:, :, None], tolerance)
     moves = _moves(given.intervals, free, len(values))
     gradient = sum(
-        np.tensordot(move, np.asarray(pull), axes=np.ndim(pull)) for move, pull in zip(moves, pulled, strict=True)
+        np.tensordot(move, np.asarray(pull)[..., 0], axes=np.ndim(pull) - 1)
+        for move, pull in zip(moves, pulled, strict=True)
     )
-    return np.asarray(found.states)[:, : len(times)], np.asarray(gradient)
+    return np.asarray(found.states)[:, : len(times), 0], np.asarray(gradient)
 
 
 class Given(NamedTuple):
@@ -189,16 +189,33 @@ def given_of(
     ModelError
         If the system has feedback.
     """
-    order = solving_order(system)
-    if not order.exact:
-        raise ModelError(f"the exact engine cannot solve this: {order}", hint="engine='stiff'")
+    require_order(system)
     if not system.states or len(times) == 0:
         return None
     intervals = intervals_of(changes, times, (len(system.states), len(system.switches), n_free))
     infused = tuple(int(i) for i in np.flatnonzero(np.any(intervals.rates != 0, axis=1)))
-    inputs = Inputs(values, intervals.begins, intervals.lengths, intervals.jumps, intervals.rates)
-    layout = Layout(intervals.switches, intervals.kind, intervals.sample, intervals.times, intervals.at)
-    return Given(system, intervals, infused, inputs, layout)
+    numbers = (values, intervals.begins, intervals.lengths, intervals.jumps, intervals.rates)
+    inputs = Inputs(*(each[..., None] for each in numbers))
+    return Given(system, intervals, infused, inputs, layout_of(intervals))
+
+
+def require_order(system: System) -> None:
+    """Refuse a system with feedback.
+
+    Raises
+    ------
+    ModelError
+        With the states that need one another.
+    """
+    order = solving_order(system)
+    if not order.exact:
+        raise ModelError(f"the exact engine cannot solve this: {order}", hint="engine='stiff'")
+
+
+def layout_of(intervals: Intervals) -> Layout:
+    """What changes when, for one subject or for all that share it."""
+    switches, times, at = (each[..., None] for each in (intervals.switches, intervals.times, intervals.at))
+    return Layout(switches, intervals.kept, intervals.sample, times, at)
 
 
 def _solved(
@@ -216,23 +233,33 @@ def _solved(
     if given is None:
         n = len(system.states)
         return np.zeros((n, len(times))), np.zeros((n, len(times), len(free))), Resolution(LEVELS)
-    moves = _moves(given.intervals, free, len(values)) if len(free) else None
+    moves = None
+    if len(free):
+        moves = Inputs(*(each[..., None] for each in _moves(given.intervals, free, len(values))))
     mode = "states" if moves is None else "forward"
     found, slopes, resolution = _resolved(given, mode, moves, tolerance, resolution)
-    states = np.asarray(found.states)[:, : len(times)]
+    states = np.asarray(found.states)[:, : len(times), 0]
     if slopes is None:
         return states, np.zeros((*states.shape, 0)), resolution
-    return states, np.moveaxis(np.asarray(slopes), 0, -1)[:, : len(times)], resolution
+    return states, np.moveaxis(np.asarray(slopes)[..., 0], 0, -1)[:, : len(times)], resolution
 
 
 def _resolved(
     given: Given, mode: str, along: Any, tolerance: float, resolution: Resolution | None = None
 ) -> tuple[Found, Any, Resolution]:
     """Solve with finer steps until what they leave out is small enough."""
-    resolution = resolution or guessed(given.system, given.inputs.values, given.intervals)
+    intervals, inputs = given.intervals, given.inputs
+    if resolution is None:
+        longest = intervals.lengths.max()[None]
+        resolution = guessed(given.system, inputs.values, intervals.switches, longest, tolerance)[0]
+    if resolution is None:
+        raise SolveError("a rate is not finite, or too fast for any number of steps")
+    wanted = tuple(range(len(given.system.states)))
     while True:
-        found, more = compiled_solver(given.system, given.infused, resolution, mode)(given.inputs, along, given.layout)
-        finer = finer_than(found, resolution, tolerance)
+        alike = tuple(intervals.kind.tolist())
+        solver = compiled_solver(given.system, given.infused, alike, wanted, resolution, mode)
+        found, more = solver(inputs, along, given.layout)
+        finer = finer_than(found, 0, resolution, tolerance)
         if finer == resolution:
             return found, more, resolution
         resolution = finer
@@ -247,7 +274,14 @@ def _moves(intervals: Intervals, free: np.ndarray, count: int) -> Inputs:
 
 
 @lru_cache(maxsize=256)
-def compiled_solver(system: System, infused: tuple[int, ...], resolution: Resolution, mode: str) -> Callable[..., Any]:
+def compiled_solver(
+    system: System,
+    infused: tuple[int, ...],
+    alike: tuple[int, ...],
+    wanted: tuple[int, ...],
+    resolution: Resolution,
+    mode: str,
+) -> Callable[..., Any]:
     """A solver for one system, one set of infused states and one resolution.
 
     Parameters
@@ -256,18 +290,21 @@ def compiled_solver(system: System, infused: tuple[int, ...], resolution: Resolu
         Equations.
     infused : tuple of int
         States that an infusion enters.
+    alike : tuple of int
+        The kind of each interval.
+    wanted : tuple of int
+        States that are asked for.
     resolution : Resolution
         How finely intervals are divided.
     mode : str
-        "states"; "forward" or "reverse" for derivatives; "batch" for states of several subjects.
+        "states"; "forward" or "reverse" for derivatives.
 
     Returns
     -------
     callable
         Of inputs, what the mode needs beside them, and layout; compiled at its first use with arrays of one shape.
     """
-    mesh = mesh_of(resolution.levels, resolution.steps, POINTS)
-    solve = partial(solved, equations_of(system), infused, mesh)
+    solve = partial(solved, task_of(system, infused, alike, wanted, resolution))
 
     def forward(inputs: Inputs, moves: Inputs, layout: Layout) -> tuple[Found, Any]:
         def along(move: Inputs) -> tuple[Found, Found]:
@@ -287,8 +324,16 @@ def compiled_solver(system: System, infused: tuple[int, ...], resolution: Resolu
     def states(inputs: Inputs, _: None, layout: Layout) -> tuple[Found, None]:
         return solve(inputs, layout), None
 
-    def batch(inputs: Inputs, _: None, layout: Layout) -> tuple[Found, None]:
-        return jax.vmap(solve)(inputs, layout), None
+    modes: dict[str, Callable[..., Any]] = {"states": states, "forward": forward, "reverse": reverse}
+    return compiled(modes[mode])
 
-    modes: dict[str, Callable[..., Any]] = {"states": states, "forward": forward, "reverse": reverse, "batch": batch}
-    return jax.jit(modes[mode])
+
+def task_of(
+    system: System,
+    infused: tuple[int, ...],
+    alike: tuple[int, ...],
+    wanted: tuple[int, ...],
+    resolution: Resolution,
+) -> Task:
+    """What is compiled for one resolution."""
+    return Task(equations_of(system), infused, alike, wanted, mesh_of(*resolution))

@@ -30,6 +30,8 @@ class Intervals:
         0 before a switch, 1 from then on.
     d_begins, d_lengths, d_jumps, d_rates : array of shape (..., n_free)
         Their derivatives.
+    kept : array of shape (n_intervals,)
+        0 where the states take their start values at the begin, else 1.
     kind : array of int, shape (n_intervals,)
         Intervals of one kind have the same length, move alike and have the same switches.
     sample : array of int, shape (n_kinds,)
@@ -49,13 +51,16 @@ class Intervals:
     d_lengths: np.ndarray
     d_jumps: np.ndarray
     d_rates: np.ndarray
+    kept: np.ndarray
     kind: np.ndarray
     sample: np.ndarray
     times: np.ndarray
     at: np.ndarray
 
 
-def intervals_of(changes: Sequence[Change], times: np.ndarray, shape: tuple[int, int, int]) -> Intervals:
+def intervals_of(
+    changes: Sequence[Change], times: np.ndarray, shape: tuple[int, int, int], *, padded: bool = True
+) -> Intervals:
     """Lay out the intervals until the last asked time.
 
     Parameters
@@ -66,22 +71,29 @@ def intervals_of(changes: Sequence[Change], times: np.ndarray, shape: tuple[int,
         Asked times; what is before 0 has the values at 0 (L10).
     shape : tuple of int
         Numbers of states, switches and free parameters.
+    padded : bool
+        Whether to fill up with intervals without length, so that few shapes occur.
 
     Returns
     -------
     Intervals
-        Padded, so that few shapes occur.
     """
     n, n_switches, n_free = shape
     end = max(float(times.max(initial=0.0)), 0.0)
     moments = _moments([change for change in changes if change.time <= end])
-    count = _padded(len(moments))
+    count = _padded(len(moments)) if padded else len(moments)
     begins, d_begins = np.full(count, end), np.zeros((count, n_free))
     jumps, d_jumps = np.zeros((n, count)), np.zeros((n, count, n_free))
     rates, d_rates = np.zeros((n, count)), np.zeros((n, count, n_free))
-    switches = np.zeros((n_switches, count))
+    switches, kept = np.zeros((n_switches, count)), np.ones(count)
     for k, moment in enumerate(moments):
         for change in moment:
+            if change.reset:  # what happened before is forgotten (E32)
+                kept[k] = 0.0
+                for each in (jumps, d_jumps):
+                    each[:, k] = 0.0
+                for each in (rates, d_rates):
+                    each[:, k:] = 0.0
             jumps[:, k] += change.jump
             d_jumps[:, k] += change.d_jump
             rates[:, k:] = _without_residue(rates[:, k:] + change.rate[:, None], rates[:, k:])
@@ -102,7 +114,7 @@ def intervals_of(changes: Sequence[Change], times: np.ndarray, shape: tuple[int,
     at = np.clip(np.searchsorted(begins[: last + 1], asked, side="right") - 1, 0, last)
     kind, sample = _kinds(lengths, d_lengths, switches)
     return Intervals(
-        begins, lengths, jumps, rates, switches, d_begins, d_lengths, d_jumps, d_rates, kind, sample, asked, at
+        begins, lengths, jumps, rates, switches, d_begins, d_lengths, d_jumps, d_rates, kept, kind, sample, asked, at
     )
 
 
@@ -112,6 +124,8 @@ def _kinds(lengths: np.ndarray, d_lengths: np.ndarray, switches: np.ndarray) -> 
     _, sample, kind = np.unique(
         np.column_stack([rounded, d_lengths, switches.T]), axis=0, return_index=True, return_inverse=True
     )
+    if len(sample) * 2 > len(lengths):  # hardly any are alike: each is its own kind, in order
+        return np.arange(len(lengths)), np.arange(len(lengths))
     padding = _padded(len(sample)) - len(sample)
     return kind.reshape(-1), np.append(sample, np.full(padding, sample[0]))
 

@@ -29,8 +29,10 @@ class Rule:
         Integral from 0 to point i of the polynomial that is 1 at point j and 0 at the others.
     roots : array of complex, shape (n_roots,)
         Eigenvalues of `integrals`, one of each conjugate pair.
-    modes : array of shape (n_points * n_points, 2 * n_roots)
-        From real and imaginary parts of r/(1 + z r) for each root r to the entries of (1 + z A)^-1 A, A = `integrals`.
+    to_modes : array of shape (2 * n_roots, n_points)
+        From values at the points to real and imaginary parts of their components along the eigenvectors.
+    from_modes : array of shape (n_points, 2 * n_roots)
+        Back to values at the points.
     to_series : array of shape (n_points, n_points)
         From what a state has gained at the points to x times a sum of Legendre polynomials.
     to_last : array of shape (n_points + 1,)
@@ -40,7 +42,8 @@ class Rule:
     points: np.ndarray
     integrals: np.ndarray
     roots: np.ndarray
-    modes: np.ndarray
+    to_modes: np.ndarray
+    from_modes: np.ndarray
     to_series: np.ndarray
     to_last: np.ndarray
 
@@ -72,14 +75,13 @@ def radau(count: int) -> Rule:
     return Rule(points, integrals, *_modes(integrals), to_series / points, last)
 
 
-def _modes(integrals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take apart a matrix by its eigenvalues, which are distinct; twelve digits are left of what is put together."""
+def _modes(integrals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvalues of a matrix, which are distinct, and the way to its eigenvectors and back; twelve digits are left."""
     roots, vectors = np.linalg.eig(integrals)
     upper = roots.imag > -1e-9 * np.abs(roots)
-    twice = np.where(np.abs(roots.imag) > 1e-9 * np.abs(roots), 2.0, 1.0)
-    parts = np.einsum("ik,kj,k->ijk", vectors, np.linalg.inv(vectors), twice)[:, :, upper]
-    flat = parts.reshape(-1, parts.shape[2])
-    return roots[upper], np.concatenate([flat.real, -flat.imag], axis=1)
+    twice = np.where(roots[upper].imag > 1e-9 * np.abs(roots[upper]), 2.0, 1.0)  # a pair counts for both of its members
+    there, back = np.linalg.inv(vectors)[upper], twice * vectors[:, upper]
+    return roots[upper], np.concatenate([there.real, there.imag]), np.concatenate([back.real, -back.imag], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,16 +7,18 @@ from typing import NamedTuple
 import numpy as np
 
 from mscpkpd.engine.compiled import Found
-from mscpkpd.engine.intervals import Intervals
 from mscpkpd.engine.propagator import REACH
 from mscpkpd.engine.system import System
 from mscpkpd.engine.traced import equations_of
 from mscpkpd.errors import SolveError
 
-__all__ = ["LEVELS", "Resolution", "finer_than", "guessed"]
+__all__ = ["LEVELS", "MOST_LEVELS", "SHARE", "Resolution", "finer_than", "guessed"]
 
 # Few sizes, because each is compiled. Levels span a factor of 2^48 between the fastest rate and the longest interval.
-LEVELS, MOST_LEVELS, MOST_STEPS = 8, 48, 12
+LEVELS, MOST_LEVELS, MOST_STEPS = 2, 48, 16
+# By the least tolerance that they are meant for: fastest rate times the first group of steps, steps in each group of
+# one size, and points in each step. With the last, what is a millionth of what it was or will be keeps nine digits.
+MEANT_FOR = ((1e-6, 4.0, 1, 8), (5e-9, 4.0, 2, 8), (0.0, 0.25, 3, 9))
 # The last coefficient of a polynomial is about ten times what it leaves out, in steps as short as these.
 SHARE = 10.0
 
@@ -30,54 +32,67 @@ class Resolution(NamedTuple):
         How often the size of the steps doubles.
     steps : int
         Steps in each group of one size.
+    points : int
+        Collocation points in each step.
     """
 
     levels: int
     steps: int = 3
+    points: int = 9
 
 
-def guessed(system: System, values: np.ndarray, intervals: Intervals) -> Resolution:
-    """Resolve the fastest constant rate, so that most solves need no second one.
+def guessed(
+    system: System, values: np.ndarray, switches: np.ndarray, longest: np.ndarray, tolerance: float
+) -> list[Resolution | None]:
+    """Resolve the fastest constant rate of each subject, so that most solves need no second one.
 
     Parameters
     ----------
     system : System
         Equations.
-    values : array of shape (n_parameters,)
+    values : array of shape (n_parameters, n_subjects)
         In the order of the system.
-    intervals : Intervals
-        What changes when.
+    switches : array of shape (n_switches, n_intervals)
+        0 before a switch, 1 from then on.
+    longest : array of shape (n_subjects,)
+        Length of the longest interval.
+    tolerance : float
+        What may be left out.
 
     Returns
     -------
-    Resolution
-
-    Raises
-    ------
-    SolveError
-        If a rate is not finite, or too fast.
+    list of Resolution or None
+        None where a rate is not finite, or too fast.
     """
-    equations, unknown = equations_of(system), [np.nan] * len(system.states)
-    fastest = 0.0
-    for switches in np.unique(intervals.switches, axis=1).T:
-        matrix = np.array(equations.matrix(*values, *switches), dtype=float).reshape((len(equations.block),) * 2)
-        fastest = max(fastest, np.abs(matrix).sum(axis=0).max(initial=0.0))
-        for rank in equations.ranks:
-            if rank.constant:
-                fastest = max(fastest, *map(abs, map(float, rank.losses(*unknown, *values, *switches, np.nan))))
-    octaves = np.log2(max(fastest * intervals.lengths.max() / REACH, 1.0))
-    if not np.isfinite(octaves):
-        raise SolveError("a rate is not finite")
-    return _bounded(Resolution(LEVELS * max(2, int(np.ceil(octaves / LEVELS)))))
+    equations, count = equations_of(system), values.shape[1]
+    size = len(equations.block)
+    fastest = np.zeros(count)
+    first, steps, points = _meant_for(tolerance)
+    with np.errstate(all="ignore"):  # what is not finite is found below
+        for pattern in np.unique(switches, axis=1).T:
+            numbers = np.abs(equations.speeds.value(*values, *pattern, shape=(count,)))
+            matrix = numbers[: size**2].reshape(size, size, count)
+            for each in (matrix.sum(axis=0), numbers[size**2 :]):
+                fastest = np.maximum(fastest, each.max(axis=0, initial=0.0))
+        octaves = np.log2(np.maximum(fastest * longest / first, 1.0))
+    coarse = np.where(np.isfinite(octaves), np.ceil(np.nan_to_num(octaves) / LEVELS), np.inf)
+    levels = LEVELS * np.maximum(coarse, 2)
+    return [Resolution(int(n), steps, points) if n <= MOST_LEVELS else None for n in levels]
 
 
-def finer_than(found: Found, resolution: Resolution, tolerance: float) -> Resolution:
+def _meant_for(tolerance: float) -> tuple[float, int, int]:
+    return next((first, steps, points) for least, first, steps, points in MEANT_FOR if tolerance >= least)
+
+
+def finer_than(found: Found, k: int, resolution: Resolution, tolerance: float) -> Resolution:
     """Choose the next resolution to try; the same where it is enough.
 
     Parameters
     ----------
     found : Found
-        Of one subject.
+        Of several subjects.
+    k : int
+        One of them.
     resolution : Resolution
         It was solved with.
     tolerance : float
@@ -92,19 +107,14 @@ def finer_than(found: Found, resolution: Resolution, tolerance: float) -> Resolu
     SolveError
         If a state is not finite, or the steps would have to be too many.
     """
-    reach, early, late = float(found.reach), float(found.early), float(found.late)
+    reach, early, late = float(found.reach[k]), float(found.early[k]), float(found.late[k])
     if not (np.isfinite(reach) and np.isfinite(early) and np.isfinite(late)):
         raise SolveError("a state is not finite")
-    levels, steps = resolution
+    levels, steps, points = resolution
     if reach > REACH or early > SHARE * tolerance:
-        levels += LEVELS
+        levels += 2 * LEVELS
     if late > SHARE * tolerance:
         steps *= 2
-    return _bounded(Resolution(levels, steps))
-
-
-def _bounded(resolution: Resolution) -> Resolution:
-    levels, steps = resolution
     if levels > MOST_LEVELS or steps > MOST_STEPS:
         raise SolveError(f"{levels} sizes of {steps} steps would be needed to resolve the states")
-    return resolution
+    return Resolution(levels, steps, points)

@@ -1,4 +1,4 @@
-"""When the equations of one subject change: doses, lags, infusions and switches, with derivatives.
+"""When the equations of one subject change: doses, lags, infusions, resets and switches, with derivatives.
 
 Times and amounts may depend on parameters (lag, modelled duration, viable fraction). Each change therefore carries
 its own derivatives with respect to the free parameters.
@@ -6,26 +6,54 @@ its own derivatives with respect to the free parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from mscpkpd.dosing import Dose, Regimen
-from mscpkpd.engine.system import System
+from mscpkpd.engine.system import Numeric, System
 from mscpkpd.errors import DosingError
 from mscpkpd.units import scale_factor
 
-__all__ = ["Change", "timeline"]
+__all__ = ["Change", "Steady", "dose_name", "timeline"]
 
 # An infusion shorter than this, in units of the time since the start, is a bolus at its middle (L6): the clock could
 # not tell its end from its beginning.
 BRIEF = 1e-9
+# Multiples of the interval between doses that differ by rounding alone are the same multiple.
+SAME_PHASE = 1e-12
+
+
+@dataclass(frozen=True)
+class Steady:
+    """Endless equal doses before a change: what they leave in the states is still to be solved (E21 to E28).
+
+    Attributes
+    ----------
+    interval : float
+        Time between the doses, in the time unit of the model; 0 for an endless infusion (E27).
+    rate : array of shape (n_states,)
+        What runs when an interval begins, just before the dose that may enter there; all there is for E27.
+    d_rate : array of shape (n_states, n_free)
+        Its derivatives.
+    changes : tuple of Change
+        What happens within an interval, in order of time; times count from its begin.
+    name : str
+        The dose, for messages.
+    """
+
+    interval: float
+    rate: np.ndarray
+    d_rate: np.ndarray
+    changes: tuple[Change, ...]
+    name: str
 
 
 @dataclass(frozen=True)
 class Change:
-    """One moment at which amounts jump, infusion rates change or a switch turns on.
+    """One moment at which amounts jump, infusion rates change, states start again or a switch turns on.
 
     Attributes
     ----------
@@ -39,6 +67,14 @@ class Change:
         Their derivatives.
     switch : int
         Index of the switch that turns on; -1 for none.
+    factor : array of shape (n_states,) or None
+        What the amounts are multiplied by before `jump` is added (E36); None for 1. Such a change never moves.
+    reset : bool
+        Whether the states take their start values and all infusion rates become zero before `jump` and `rate` are
+        added (E32). Such a change never moves: `d_time` is zero. What earlier doses still had to do is left out of the
+        timeline.
+    steady : Steady or None
+        Doses whose steady state is still to be added to `jump`; None where there is nothing to solve.
     """
 
     time: float
@@ -48,6 +84,9 @@ class Change:
     rate: np.ndarray
     d_rate: np.ndarray
     switch: int = -1
+    reset: bool = False
+    steady: Steady | None = None
+    factor: np.ndarray | None = None
 
 
 def timeline(
@@ -78,7 +117,7 @@ def timeline(
     Returns
     -------
     tuple of Change
-        Doses first where times are equal, in the order of the regimen (E1).
+        Doses first where times are equal, in the order of the regimen (E1). Steady states are described, not solved.
 
     Raises
     ------
@@ -87,56 +126,225 @@ def timeline(
     UnitError
         If the unit of a dose does not fit its route.
     """
+    doses = _Doses(system, values, free, weight, hours)
     changes: list[Change] = []
     for dose in regimen.doses:
-        changes += _dose_changes(system, dose, values, free, weight, hours)
+        if dose.reset or dose.steady in ("reached", "constant"):  # E22, E32: what has not happened yet never will
+            changes = [change for change in changes if change.time <= dose.time / hours]
+        changes += doses.changes(dose)
     changes += _switch_changes(system, values, free)
     return tuple(sorted(changes, key=lambda change: change.time))
 
 
-def _dose_changes(
-    system: System, dose: Dose, values: np.ndarray, free: np.ndarray, weight: float | None, hours: float
-) -> list[Change]:
-    form = system.routes[dose.route]
-    n = len(system.states)
-    viable, d_viable = _viable(system, dose, values, free)
-    amount = dose.cells(weight) * _converted(dose.absolute_unit, form.unit, dose.route)
-    function = system.route_functions[dose.route]
-    numbers = function.value(*values, viable)
-    derivative = np.zeros((len(numbers), 0))
-    if len(free):  # forming derivatives costs seconds in a large model
-        jacobian = function.jacobian(*values, viable)
-        derivative = jacobian[:, free] + np.outer(jacobian[:, -1], d_viable)
-    into, d_into = amount * numbers[:n], amount * derivative[:n]
-    lag, d_lag = numbers[n], derivative[n]
-    if lag < 0:
-        raise DosingError(f"lag {lag:g} of route '{dose.route}' is negative", expected="a lag of at least 0 (E15)")
-    length, d_length = dose.duration / hours, np.zeros(len(free))
-    if dose.duration == 0 and form.duration is not None:
-        length, d_length = numbers[n + 1], derivative[n + 1]
-    elif dose.duration == 0 and form.rate is not None:
-        rate, whole = numbers[n + 1 : n + 3]  # F lengthens an infusion whose rate is given (E7, E10)
-        if rate <= 0:
-            raise DosingError(f"rate {rate:g} of a dose by '{dose.route}'", expected="a rate above 0 (E7)")
-        length = amount * whole / rate
-        d_length = amount / rate * (derivative[n + 2] - whole / rate * derivative[n + 1])
-    start = dose.time / hours + lag
-    none, d_none = np.zeros(n), np.zeros((n, len(free)))
-    if length < 0:
-        raise DosingError(f"duration {length:g} of a dose by '{dose.route}' is negative", expected="at least 0")
-    if length <= BRIEF * max(1.0, start):
-        return [Change(start + length / 2, d_lag + d_length / 2, into, d_into, none, d_none)]
-    speed, d_speed = into / length, d_into / length - np.outer(into, d_length) / length**2
-    return [
-        Change(start, d_lag, none, d_none, speed, d_speed),
-        Change(start + length, d_lag + d_length, none, d_none, -speed, -d_speed),
-    ]
+@dataclass(frozen=True)
+class _Entry:
+    """How one dose enters: when after its nominal time, for how long, and what; with derivatives."""
+
+    lag: float
+    d_lag: np.ndarray
+    length: float
+    d_length: np.ndarray
+    into: np.ndarray
+    d_into: np.ndarray
+
+    @property
+    def speed(self) -> np.ndarray:
+        return self.into / self.length
+
+    @property
+    def d_speed(self) -> np.ndarray:
+        return self.d_into / self.length - np.outer(self.into, self.d_length) / self.length**2
+
+
+class _Doses:
+    """Turns doses into changes for one set of values."""
+
+    def __init__(
+        self, system: System, values: np.ndarray, free: np.ndarray, weight: float | None, hours: float
+    ) -> None:
+        self.system, self.values, self.free, self.weight, self.hours = system, values, free, weight, hours
+        n = len(system.states)
+        self.still = np.zeros(len(free))
+        self.none, self.d_none = np.zeros(n), np.zeros((n, len(free)))
+
+    def changes(self, dose: Dose) -> list[Change]:
+        """Everything that one dose changes, in any order."""
+        time = dose.time / self.hours
+        if dose.event:
+            return [self._named(dose, time)]
+        found = []
+        if dose.reset:
+            found.append(self._change(time, reset=True))
+        if dose.steady == "constant":
+            found.append(self._equilibrium(dose, time))
+        if not dose.gives:
+            return found
+        entry = self._entry(dose)
+        if dose.steady:
+            found += self._steady(dose, entry, time)
+        return found + self._given(entry, time)
+
+    def _change(
+        self,
+        time: float,
+        d_time: np.ndarray | None = None,
+        *,
+        jump: tuple[np.ndarray, np.ndarray] | None = None,
+        rate: tuple[np.ndarray, np.ndarray] | None = None,
+        reset: bool = False,
+        steady: Steady | None = None,
+    ) -> Change:
+        """A change with zeros for what is not given."""
+        moved = self.still if d_time is None else d_time
+        jumps, d_jumps = jump or (self.none, self.d_none)
+        rates, d_rates = rate or (self.none, self.d_none)
+        return Change(time, moved, jumps, d_jumps, rates, d_rates, reset=reset, steady=steady)
+
+    def _named(self, dose: Dose, time: float) -> Change:
+        """E36: a state is set, or multiplied."""
+        form = self.system.routes[dose.route]
+        there = np.array([1.0 if share == 1 else 0.0 for share in form.into])
+        if dose.event == "multiply":
+            return replace(self._change(time), factor=1 + (dose.amount - 1) * there)
+        amount = dose.amount * _converted(dose.absolute_unit, form.unit, dose.route)
+        return replace(self._change(time, jump=(amount * there, self.d_none)), factor=1 - there)
+
+    def _given(self, entry: _Entry, time: float) -> list[Change]:
+        """The changes of a dose of nominal time `time`."""
+        start = time + entry.lag
+        if entry.length == 0:
+            return [self._change(start, entry.d_lag, jump=(entry.into, entry.d_into))]
+        speed, d_speed = entry.speed, entry.d_speed
+        return [
+            self._change(start, entry.d_lag, rate=(speed, d_speed)),
+            self._change(start + entry.length, entry.d_lag + entry.d_length, rate=(-speed, -d_speed)),
+        ]
+
+    def _entry(self, dose: Dose) -> _Entry:
+        form = self.system.routes[dose.route]
+        n = len(self.system.states)
+        numbers, derivative = self._numbers(dose)
+        amount = dose.cells(self.weight) * _converted(dose.absolute_unit, form.unit, dose.route)
+        lag, d_lag = float(numbers[n]), derivative[n]
+        if lag < 0:
+            raise DosingError(f"lag {lag:g} of route '{dose.route}' is negative", expected="a lag of at least 0 (E15)")
+        length, d_length = dose.duration / self.hours, self.still
+        if dose.timed_by == "rate":  # F lengthens an infusion whose rate is given (E6, E10)
+            whole, d_whole = _whole(self.system, dose.route, self.values, self.free)
+            length, d_length = length * whole, length * d_whole
+        elif dose.duration == 0 and form.duration is not None:
+            length, d_length = float(numbers[n + 1]), derivative[n + 1]
+        elif dose.duration == 0 and form.rate is not None:
+            rate, whole = numbers[n + 1 : n + 3]  # as for a given rate (E7, E10)
+            _check_rate(rate, dose.route)
+            length = float(amount * whole / rate)
+            d_length = amount / rate * (derivative[n + 2] - whole / rate * derivative[n + 1])
+        if length < 0:
+            raise DosingError(f"duration {length:g} of a dose by '{dose.route}' is negative", expected="at least 0")
+        into, d_into = amount * numbers[:n], amount * derivative[:n]
+        if length <= BRIEF * max(1.0, dose.time / self.hours + lag):
+            return _Entry(lag + length / 2, d_lag + d_length / 2, 0.0, self.still, into, d_into)
+        return _Entry(lag, d_lag, length, d_length, into, d_into)
+
+    def _numbers(self, dose: Dose) -> tuple[np.ndarray, np.ndarray]:
+        """What the functions of a route give for a dose, with derivatives."""
+        function = self.system.route_functions[dose.route]
+        viable, d_viable = _viable(self.system, dose, self.values, self.free)
+        numbers = function.value(*self.values, viable)
+        if not len(self.free):  # forming derivatives costs seconds in a large model
+            return numbers, np.zeros((len(numbers), 0))
+        jacobian = function.jacobian(*self.values, viable)
+        return numbers, jacobian[:, self.free] + np.outer(jacobian[:, -1], d_viable)
+
+    # ---- steady state ------------------------------------------------------------------------------------------------
+
+    def _equilibrium(self, dose: Dose, time: float) -> Change:
+        """E27: an infusion without end or beginning, which stops now; neither F nor lag applies to it."""
+        form = self.system.routes[dose.route]
+        n = len(self.system.states)
+        numbers, derivative = self._numbers(dose)
+        rate, d_rate = dose.rate * self.hours, self.still
+        if dose.timed_by == "model rate":
+            rate, d_rate = float(numbers[n + 1]), derivative[n + 1]
+            _check_rate(rate, dose.route)
+        else:
+            one = replace(dose, amount=1.0, steady="", rate=0.0)
+            rate *= one.cells(self.weight) * _converted(dose.absolute_unit, form.unit, dose.route)
+        whole, d_whole = _whole(self.system, dose.route, self.values, self.free)
+        if whole == 0:  # nothing of the dose arrives, whatever its rate (E12)
+            return self._change(time, reset=True, steady=Steady(0.0, self.none, self.d_none, (), dose_name(dose.time)))
+        share, d_share = numbers[:n] / whole, derivative[:n] / whole - np.outer(numbers[:n], d_whole) / whole**2
+        speed, d_speed = rate * share, rate * d_share + np.outer(share, d_rate)
+        return self._change(time, reset=True, steady=Steady(0.0, speed, d_speed, (), dose_name(dose.time)))
+
+    def _steady(self, dose: Dose, entry: _Entry, time: float) -> list[Change]:
+        """Endless equal doses before `time`: their steady state, and what of them is still to come (E23 to E25)."""
+        interval = dose.every / self.hours
+        passed, late = _multiple(entry.lag, interval)
+        latest = max(passed + (late > 0), 1)  # the last implied dose that has entered lies that many intervals back
+        phase = late if late > 0 or passed == 0 else interval
+        pending = [change for k in range(1, latest) for change in self._given(entry, time - k * interval)]
+        replaces = dose.steady == "reached"
+        if entry.length == 0:
+            inside = [self._change(phase, entry.d_lag, jump=(entry.into, entry.d_into))]
+            steady = Steady(interval, self.none, self.d_none, tuple(inside), dose_name(dose.time))
+            return [self._change(time, steady=steady, reset=replaces), *pending]
+        ended, rest = _multiple(entry.lag + entry.length, interval)
+        running = range(latest, ended + (rest > 0))  # those that have entered and not ended
+        speed, d_speed = entry.speed, entry.d_speed
+        d_end = entry.d_lag + entry.d_length
+        inside = [
+            self._change(phase, entry.d_lag, rate=(speed, d_speed)),
+            self._change(rest if rest > 0 else interval, d_end, rate=(-speed, -d_speed)),
+        ]
+        now = (len(running) * speed, len(running) * d_speed)
+        inside.sort(key=lambda change: change.time)
+        steady = Steady(interval, *now, tuple(inside), dose_name(dose.time))
+        ends = [self._change(time + (ended - k) * interval + rest, d_end, rate=(-speed, -d_speed)) for k in running]
+        return [self._change(time, rate=now, steady=steady, reset=replaces), *ends, *pending]
+
+
+def _multiple(length: float, interval: float) -> tuple[int, float]:
+    """Whole intervals in a length, and the rest; rounding alone makes no rest."""
+    count = length / interval
+    near = round(count)
+    if abs(count - near) <= SAME_PHASE * max(1.0, near):
+        return near, 0.0
+    whole = math.floor(count)
+    return whole, length - whole * interval
+
+
+def dose_name(time: float) -> str:
+    """Return what messages call a dose of this nominal time, in the unit of `Dose.time`."""
+    return f"dose of time {time:g}"
+
+
+def _check_rate(rate: float, route: str) -> None:
+    if rate <= 0:
+        raise DosingError(f"rate {rate:g} of a dose by '{route}'", expected="a rate above 0 (E7)")
 
 
 @lru_cache(maxsize=256)
 def _converted(unit: str, wanted: str, route: str) -> float:
     """Factor from the unit of a dose to that of its route; a model without units takes numbers as they are."""
     return 1.0 if wanted == "1" else scale_factor(unit, wanted, where=f"dose by '{route}'")
+
+
+def _whole(system: System, route: str, values: np.ndarray, free: np.ndarray) -> tuple[float, np.ndarray]:
+    """Bioavailability F of a route (E13) and its derivatives."""
+    function = _whole_function(system, route)
+    d_whole = function.jacobian(*values)[0][free] if len(free) else np.zeros(0)
+    return float(function.value(*values)[0]), d_whole
+
+
+@lru_cache(maxsize=256)
+def _whole_function(system: System, route: str) -> Numeric:
+    whole = system.routes[route].whole.expand()
+    unknown = sorted(map(str, whole.free_symbols - set(system.parameter_symbols)))
+    if unknown:
+        problem = f"RATE of a dose by '{route}', whose F depends on {', '.join(unknown)}, which no asked output needs"
+        raise DosingError(problem, expected="a duration, which F does not change (E10)", hint="DUR instead of RATE")
+    return Numeric((whole,), system.parameter_symbols)
 
 
 def _viable(system: System, dose: Dose, values: np.ndarray, free: np.ndarray) -> tuple[float, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import sympy
 
 from mscpkpd.engine.structure import SolvingOrder, solving_order
-from mscpkpd.engine.system import TIME, System
+from mscpkpd.engine.system import TIME, VIABLE, Numeric, System
 from mscpkpd.expressions import Hill
 
 __all__ = ["Equations", "Rank", "equations_of"]
@@ -57,6 +57,14 @@ class Equations:
         Places in the block into which something may flow by itself.
     start : callable
         Of parameters: start values.
+    into : dict of callable
+        By route, of parameters and the viable fraction: what one unit of a dose becomes in each state.
+    viable : dict of callable
+        By route, of parameters: its viable fraction.
+    observed : callable
+        Of states, parameters and time: the outputs.
+    speeds : Numeric
+        Of parameters and switches: entries of A, and the losses that are constant; by NumPy.
     """
 
     order: SolvingOrder
@@ -66,6 +74,10 @@ class Equations:
     constant: Function
     constant_into: tuple[int, ...]
     start: Function
+    into: Mapping[str, Function]
+    viable: Mapping[str, Function]
+    observed: Function
+    speeds: Numeric
 
 
 @lru_cache(maxsize=64)
@@ -89,14 +101,21 @@ def equations_of(system: System) -> Equations:
     nothing = dict.fromkeys(system.state_symbols, sympy.Integer(0))
     rhs = [sympy.expand(expression) for expression in system.rhs]
     constants = [rhs[i].xreplace(nothing) for i in block]
+    matrix = [sympy.diff(rhs[i], system.state_symbols[j]) for i in block for j in block]
+    losses = [-sympy.diff(rhs[i], system.state_symbols[i]) for rank in ranks if rank.constant for i in rank.states]
+    dosed = (*system.parameter_symbols, VIABLE)
     return Equations(
         order,
         block,
         ranks,
-        _traceable(outer, [sympy.diff(rhs[i], system.state_symbols[j]) for i in block for j in block]),
+        _traceable(outer, matrix),
         _traceable(outer, constants),
         tuple(k for k, expression in enumerate(constants) if expression != 0),
         _traceable(system.parameter_symbols, system.start),
+        {name: _traceable(dosed, form.into) for name, form in system.routes.items()},
+        {name: _traceable(system.parameter_symbols, [form.viable]) for name, form in system.routes.items()},
+        _traceable((*system.state_symbols, *system.parameter_symbols, TIME), system.observed),
+        Numeric((*matrix, *losses), outer),
     )
 
 

@@ -177,7 +177,12 @@ def to_pymc(
     """
     from mscpkpd.fitting.bayes import build_pymc
 
-    return build_pymc(pose(model, study, free, fix))
+    problem = pose(model, study, free, fix)
+    if problem.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
+        from mscpkpd.fitting.traced import teach_jax
+
+        teach_jax()
+    return build_pymc(problem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +232,10 @@ def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None)
     notes: tuple[str, ...] = ()
     if problem.uninformed:
         notes = (f"prior only, since no observed output depends on them: {', '.join(problem.uninformed)}",)
-    settings = {"draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept}
+    settings = {
+        "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
+        "engine": problem.sampled_by,
+    }  # fmt: skip
     everything = {**learned, **prior_only}
     return _Outcome(
         problem.names, table, Posterior(learned, prior_only), make_draws(everything, stats), checks, notes, settings

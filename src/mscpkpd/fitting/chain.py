@@ -55,7 +55,10 @@ class Job:
 
 
 def compile_problem(problem: Problem, frame: Frame, passed: Callable[[], None]) -> Any:
-    """Compile the PyMC model of a problem in a frame for the sampler; `passed` is called at each draw."""
+    """Compile the PyMC model of a problem in a frame for the sampler; `passed` is called at each draw.
+
+    What the exact engine solves becomes one compiled function; everything else calls back into Python.
+    """
     import nutpie
     import pymc
 
@@ -67,7 +70,12 @@ def compile_problem(problem: Problem, frame: Frame, passed: Callable[[], None]) 
         model = build_pymc(problem, frame)
         with model:
             pymc.Deterministic(TOLL, TollOp(passed)(model[THETA][0]))
-        return nutpie.compile_pymc_model(model, backend="numba")
+        if problem.sampled_by == "stiff":
+            return nutpie.compile_pymc_model(model, backend="numba")
+        from mscpkpd.fitting.traced import teach_jax
+
+        teach_jax()
+        return nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax", freeze_model=False)
 
 
 def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

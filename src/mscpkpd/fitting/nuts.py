@@ -26,6 +26,14 @@ __all__ = ["TARGET_ACCEPT", "Progress", "sample_chains"]
 # Few data leave narrow tails, where parameters exchange roles; there the usual 0.8 takes steps that diverge.
 TARGET_ACCEPT = 0.95
 
+# A worker has a core to itself, and sums in one order.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+
 # Called with the draws done so far and the draws wanted, warm-up included, over all chains.
 Progress = Callable[[int, int], None]
 
@@ -125,7 +133,7 @@ def _note(report: Mapping[str, object], done: dict[int, int]) -> None:
 
 def _start(job: Job, path: Path, w: int, lines: Queue[tuple[int, str | None]]) -> subprocess.Popen[str]:
     path.write_bytes(pickle.dumps(job))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment = {**os.environ, **ONE_THREAD}
     with path.with_suffix(".err").open("w") as errors:
         worker = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             [sys.executable, "-m", "mscpkpd.fitting.chain", str(path)],

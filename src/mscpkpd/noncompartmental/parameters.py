@@ -11,6 +11,7 @@ import numpy as np
 from mscpkpd.errors import UnitError
 from mscpkpd.noncompartmental.areas import area, interpolated, moment, trapezoid_weights
 from mscpkpd.noncompartmental.metrics import Metric, derived, missing
+from mscpkpd.noncompartmental.profiles import UNTIMED
 from mscpkpd.noncompartmental.rules import Period, Rules
 from mscpkpd.noncompartmental.sparse import area_error
 from mscpkpd.noncompartmental.terminal import Line
@@ -290,7 +291,9 @@ def _disposition(analysis: Analysis, total: dict[str, Metric], line: dict[str, M
     whole, rate = total["auc_inf_obs"], line["lambda_z"]
     half = window.given.duration / 2 if window.given is not None and window.kind == "infusion" else 0.0
     how = "AUMCinf/AUCinf" + (" - Tinf/2" if half else "") + " (N7)"
-    mrt = derived("mrt", time, how, lambda m, a: m / a - half, total["aumc_inf_obs"], whole)
+    mrt = missing("mrt", time, UNTIMED, how)
+    if not math.isnan(half):
+        mrt = derived("mrt", time, how, lambda m, a: m / a - half, total["aumc_inf_obs"], whole)
     yield mrt
     yield from clearance(analysis, whole, rate, mrt, "dose/AUCinf_obs")
 

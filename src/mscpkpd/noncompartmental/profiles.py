@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal
 
@@ -16,9 +16,11 @@ from mscpkpd.errors import DataError, UnitError
 from mscpkpd.noncompartmental.rules import Rules
 from mscpkpd.units import same_dimension, scale_factor
 
-__all__ = ["Given", "Kind", "Profile", "Spread", "given_to", "profiles_of"]
+__all__ = ["UNTIMED", "Given", "Kind", "Profile", "Spread", "given_to", "profiles_of"]
 
 BEFORE = 1e-9  # relative
+UNTIMED = "RATE -1 or -2: the duration of the infusion is not in the table"  # E7, E8
+MODELLED = ("model rate", "model duration")
 Kind = Literal["bolus", "infusion", "extravascular"]
 
 
@@ -29,7 +31,7 @@ class Given:
     Attributes
     ----------
     time, duration : float
-        Start and duration [unit of time of the result].
+        Start and duration [unit of time of the result]; NaN for the duration that only a model knows (E7, E8).
     amount : float
         Amount that enters, viable where the viable fraction is stated [`unit`] (T1); NaN where several kinds of things
         were given at once.
@@ -41,6 +43,13 @@ class Given:
         "bolus", "infusion" or "extravascular".
     route : str
         Name of the route.
+    steady : bool
+        Whether the interval after it is one of a steady state, as the table says: SS 1 (E21), or equal doses that
+        follow one at the same interval.
+    every : float
+        Interval of the doses that SS implies [unit of time of the result]; 0 without.
+    later : bool
+        Whether doses that the table implies came before: SS 1 and 2.
     """
 
     time: float
@@ -50,6 +59,9 @@ class Given:
     kind: Kind
     duration: float
     route: str
+    steady: bool = False
+    every: float = 0.0
+    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,11 +140,9 @@ def profiles_of(study: Study, rules: Rules) -> list[Profile]:
         summary = record.kind in ("mean", "logmean")
         key = (record.study, record.subject, record.output, record.method, summary)
         keys.setdefault(key, []).append(record)
-    parts = [(key, occasion, part) for key, records in keys.items() for occasion, part in _occasions(records)]
     made = []
-    for (name, subject, output, assay, summary), occasion, records in parts:
-        who = study.subject(subject)
-        given = given_to(who, rules)
+    for (name, subject, output, assay, summary), occasion, records, doses in _parts(study, keys):
+        given = given_to(study.subject(subject), doses, rules)
         unit = records[0].unit
         samples = list(_samples(records, unit, rules))
         times, values, limits, above, variances = (np.array(column) for column in zip(*samples, strict=True))
@@ -143,6 +153,37 @@ def profiles_of(study: Study, rules: Rules) -> list[Profile]:
             max(counts) if summary else 1, spread, "reported means" if summary else "", occasion,
         ))  # fmt: skip
     return made
+
+
+Key = tuple[str, str, str, str, bool]
+Part = tuple[Key, str, list[Record], tuple[Dose, ...]]
+
+
+def _parts(study: Study, keys: dict[Key, list[Record]]) -> Iterator[Part]:
+    """Records that are one curve, with the doses that it belongs to: by occasion, and by episode (E32)."""
+    for key, records in keys.items():
+        doses = study.subject(key[1]).regimen.doses
+        resets = [dose.time for dose in doses if dose.reset]
+        for occasion, part in _occasions(records):
+            if not resets:
+                yield key, occasion, part, doses
+            for number in range(len(resets) + 1) if resets else ():
+                given = tuple(dose for k, dose in enumerate(doses) if sum(d.reset for d in doses[: k + 1]) == number)
+                own = [_within(record, given) for record in part if _resets_before(record, doses) == number]
+                if own:
+                    yield key, ", ".join(filter(None, (occasion, f"episode {number + 1}"))), own, given
+
+
+def _resets_before(record: Record, doses: Sequence[Dose]) -> int:
+    """Number of resets before a record; one of its own time counts unless the record precedes it (E3)."""
+    past = [dose for dose in doses if dose.time <= record.time * (1 + BEFORE)]
+    return sum(dose.reset for dose in past[: len(past) - record.pre_dose])
+
+
+def _within(record: Record, given: Sequence[Dose]) -> Record:
+    """A record that precedes doses of its own episode alone."""
+    together = sum(math.isclose(dose.time, record.time, rel_tol=BEFORE) for dose in given)
+    return replace(record, pre_dose=min(record.pre_dose, together)) if record.pre_dose else record
 
 
 def _occasions(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
@@ -159,13 +200,27 @@ def _occasions(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
 # ---- doses -----------------------------------------------------------------------------------------------------------
 
 
-def given_to(subject: Subject, rules: Rules) -> tuple[Given, ...]:
-    """Return the doses of a subject; those that start together are one."""
-    doses = subject.regimen.doses
-    return tuple(
+def given_to(subject: Subject, doses: Sequence[Dose], rules: Rules) -> tuple[Given, ...]:
+    """Return what a subject was given by some of its doses; those that start together are one."""
+    given = [dose for dose in doses if dose.gives]
+    return tuple(_still_steady(
         _together([_given(dose, subject.weight, rules) for dose in same])
-        for _, same in groupby(doses, key=lambda dose: dose.time)
-    )
+        for _, same in groupby(given, key=lambda dose: dose.time)
+    ))  # fmt: skip
+
+
+def _still_steady(given: Iterable[Given]) -> Iterator[Given]:
+    """Doses that keep up a steady state are at it, too: equal ones at its interval."""
+    before: Given | None = None
+    for dose in given:
+        kept_up = before is not None and before.steady and _goes_on(before, dose)
+        before = replace(dose, steady=True, every=before.every) if before is not None and kept_up else dose
+        yield before
+
+
+def _goes_on(before: Given, dose: Given) -> bool:
+    same = (before.amount, before.unit, before.route, before.kind) == (dose.amount, dose.unit, dose.route, dose.kind)
+    return same and math.isclose(dose.time - before.time, before.every, rel_tol=BEFORE)
 
 
 def _given(dose: Dose, weight: float | None, rules: Rules) -> Given:
@@ -174,10 +229,11 @@ def _given(dose: Dose, weight: float | None, rules: Rules) -> Given:
     amount = stated if dose.viable is None else stated * dose.viable
     kind: Kind = "extravascular"
     if dose.route in rules.intravascular:
-        kind = "infusion" if dose.duration > 0 else "bolus"
+        kind = "infusion" if dose.duration > 0 or dose.timed_by in MODELLED else "bolus"
+    duration = math.nan if kind == "infusion" and dose.timed_by in MODELLED else dose.duration * factor
     return Given(
         dose.time * factor, amount, None if dose.viable is None else stated, dose.absolute_unit, kind,
-        dose.duration * factor, dose.route,
+        duration, dose.route, dose.steady == "reached", dose.every * factor, bool(dose.steady),
     )  # fmt: skip
 
 
@@ -187,7 +243,7 @@ def _together(doses: Sequence[Given]) -> Given:
         return first
     kinds = {dose.kind for dose in doses}
     kind: Kind = first.kind if len(kinds) == 1 else "extravascular"
-    duration = max(dose.duration for dose in doses)
+    duration = float(np.max([dose.duration for dose in doses]))  # NaN if any is
     route = " and ".join(dict.fromkeys(dose.route for dose in doses))
     if not all(same_dimension(dose.unit, first.unit) for dose in doses):  # cells and a drug: no amount of both
         return Given(first.time, math.nan, None, " and ".join(dose.unit for dose in doses), kind, duration, route)
@@ -234,7 +290,8 @@ def _sample(record: Record, unit: str) -> tuple[float, float, bool, float]:
 def _variance(record: Record, scale: float) -> float:
     if record.kind != "mean" or record.sd is None or not record.n:
         return np.nan
-    return (record.sd * scale) ** 2 / record.n
+    sd = record.sd * scale
+    return sd * sd / record.n  # infinite where a power would be an error
 
 
 def _scale(record: Record, unit: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from mscpkpd.errors import UnitError
 from mscpkpd.noncompartmental.areas import interpolated, moment
 from mscpkpd.noncompartmental.metrics import Metric, derived, missing
 from mscpkpd.noncompartmental.parameters import Analysis, clearance, period_area
-from mscpkpd.noncompartmental.profiles import Given
+from mscpkpd.noncompartmental.profiles import UNTIMED, Given
 from mscpkpd.noncompartmental.rules import Period
 from mscpkpd.noncompartmental.windows import Curve
 from mscpkpd.units import scale_factor
@@ -35,6 +36,8 @@ def interval_of(given: Sequence[Given], k: int, tau: float | None) -> float | st
     """
     if k + 1 < len(given):
         return given[k + 1].time - given[k].time
+    if given[k].every > 0:
+        return given[k].every
     if tau is not None:
         return tau
     steps = np.diff([dose.time for dose in given])
@@ -118,8 +121,8 @@ def _steady(analysis: Analysis, tau: float, exposure: Metric, known: dict[str, M
     half = given.duration / 2 if given is not None and given.kind == "infusion" else 0.0
     curve = analysis.curve
     how = "(AUMCtau + tau*AUC after tau)/AUCtau" + (" - Tinf/2" if half else "") + " at steady state"
-    mrt = missing("mrt", analysis.rules.time, exposure.reason or rate.reason, how)
-    if isinstance(curve, Curve) and exposure.known and rate.known:
+    mrt = missing("mrt", analysis.rules.time, exposure.reason or rate.reason or UNTIMED, how)
+    if not math.isnan(half) and isinstance(curve, Curve) and exposure.known and rate.known:
         momentum, end = _moment_until(analysis, curve, tau, rate.value)
         mrt = derived(
             "mrt", analysis.rules.time, how,

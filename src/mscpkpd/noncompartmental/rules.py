@@ -66,6 +66,10 @@ class Rules:
         "auto", "serial" or "sparse".
     by : tuple of str
         Further columns that tell the groups of a sparse design apart.
+    outputs : tuple of str or None
+        Outputs that are analysed; None: all.
+    routes : tuple of str or None
+        Routes by which all doses of a subject went that is analysed; None: all subjects.
     """
 
     areas: Integration = "linear_up_log_down"
@@ -78,6 +82,8 @@ class Rules:
     periods: tuple[Period, ...] = ()
     sampling: Sampling = "auto"
     by: tuple[str, ...] = ()
+    outputs: tuple[str, ...] | None = None
+    routes: tuple[str, ...] | None = None
 
     @property
     def days_28(self) -> float:
@@ -88,7 +94,9 @@ class Rules:
         """Return each rule used, by its number."""
         between = "dropped" if self.blq == "drop" else "LLOQ/2"
         log = "linear up, log down" if self.areas == "linear_up_log_down" else "linear trapezoid"
-        steady = "declared: CL = dose/AUCtau" if self.steady_state else "not declared"
+        steady = (
+            "declared: CL = dose/AUCtau" if self.steady_state else "as SS of the table says, otherwise not declared"
+        )
         below = "0" if self.blq == "drop" else "LLOQ/2"
         return {
             "N1": "values below the limit, and values of 0, are 0 before the first quantifiable one; after it "
@@ -111,6 +119,7 @@ class Rules:
             "replicates": "averaged; one below the limit counts as LLOQ/2, and if all are, so is the sample",
             "above the limit": "such a value leaves Cmax, Tmax and areas missing",
             "routes": f"into the blood: {', '.join(self.intravascular)}; all others are extravascular",
+            "analysed": f"outputs: {_listed(self.outputs)}; subjects dosed by: {_listed(self.routes, 'any route')}",
         }
 
 
@@ -126,6 +135,8 @@ def rules_of(
     periods: Sequence[str],
     sampling: str,
     by: Collection[str],
+    outputs: Collection[str] | None = None,
+    routes: Collection[str] | None = None,
 ) -> Rules:
     """Check the arguments of `nca`.
 
@@ -146,7 +157,8 @@ def rules_of(
             raise UsageError(f"{name} = {given!r}", expected=" or ".join(f"'{word}'" for word in known))
     if not same_dimension(time, "h"):
         raise UnitError(f"time_unit = '{time}' is no time", expected="a unit like h", hint="'h' or 'd'")
-    for name, value in {"intravascular": intravascular, "cells": cells, "periods": periods, "by": by}.items():
+    several = {"intravascular": intravascular, "cells": cells, "periods": periods, "by": by}
+    for name, value in {**several, "outputs": outputs, "routes": routes}.items():
         if isinstance(value, str):
             raise UsageError(f"{name} = {value!r}", expected="several texts", hint=f"{name}=[{value!r}]")
     return Rules(
@@ -160,7 +172,13 @@ def rules_of(
         periods=tuple(period_of(text, time) for text in periods),
         sampling=sampling,  # type: ignore[arg-type]  # checked above
         by=tuple(by),
+        outputs=None if outputs is None else tuple(outputs),
+        routes=None if routes is None else tuple(route_name(name) for name in routes),
     )
+
+
+def _listed(names: tuple[str, ...] | None, everything: str = "all") -> str:
+    return everything if names is None else ", ".join(names)
 
 
 def _interval(tau: str, time: str) -> float:

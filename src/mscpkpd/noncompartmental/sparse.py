@@ -63,7 +63,10 @@ def is_sparse(group: Sequence[Profile], rules: Rules) -> bool:
 
 def _dosing(subject: Subject) -> tuple[object, ...]:
     """What makes two animals equally dosed: amounts as stated, so that doses per kg are equal at any weight."""
-    return tuple((d.time, d.amount, d.unit, d.route, d.duration, d.viable) for d in subject.regimen.doses)
+    return tuple(
+        (d.time, d.amount, d.unit, d.route, d.duration, d.timed_by, d.viable, d.steady, d.every, d.reset)
+        for d in subject.regimen.doses
+    )
 
 
 def _check_columns(study: Study, rules: Rules) -> None:
@@ -145,7 +148,8 @@ def _mean_doses(group: Sequence[Profile]) -> tuple[Given, ...]:
         total = float(np.mean(totals)) if totals else None
         first = same[0]
         amount = float(np.mean([dose.amount for dose in same]))
-        made.append(Given(first.time, amount, total, first.unit, first.kind, first.duration, first.route))
+        made.append(Given(first.time, amount, total, first.unit, first.kind, first.duration, first.route,
+                          first.steady, first.every, first.later))  # fmt: skip
     return tuple(made)
 
 

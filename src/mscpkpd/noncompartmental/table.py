@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
@@ -14,9 +14,10 @@ from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.noncompartmental.cells import cell_metrics, counts_cells
 from mscpkpd.noncompartmental.metrics import Metric, code_of, missing
 from mscpkpd.noncompartmental.parameters import Analysis, after_dose, period_area
-from mscpkpd.noncompartmental.profiles import Profile, profiles_of
+from mscpkpd.noncompartmental.profiles import UNTIMED, Profile, profiles_of
 from mscpkpd.noncompartmental.repeated import accumulation, interval, interval_of
 from mscpkpd.noncompartmental.rules import INTRAVASCULAR, Rules, rules_of
+from mscpkpd.noncompartmental.selection import selected
 from mscpkpd.noncompartmental.sparse import alike, is_sparse, pooled, unlike
 from mscpkpd.noncompartmental.windows import ALL, windows_of
 from mscpkpd.units import same_dimension, scale_factor
@@ -42,6 +43,8 @@ def nca(
     by: Collection[str] = (),
     intravascular: Collection[str] = INTRAVASCULAR,
     cells: Collection[str] | None = None,
+    outputs: Collection[str] | None = None,
+    routes: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Analyse every profile of a study without a model.
 
@@ -70,6 +73,8 @@ def nca(
         Routes into the blood; all others are extravascular.
     cells : collection of str, optional
         Outputs that count cells and get their metrics (T10); by default those in cells, copies, photons or %ID.
+    outputs, routes : collection of str, optional
+        Analyse these outputs only, and only subjects whose doses all went by these routes.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def nca(
     DataError
         If an output of one subject has values in units of different dimensions.
     UnknownName
-        For a column in `by`, or an output in `cells`, that the study does not have.
+        For a column in `by`, an output in `cells` or `outputs`, or a route in `routes`, that the study does not have.
 
     Notes
     -----
@@ -103,7 +108,7 @@ def nca(
         raise UsageError(f"nca of {type(study).__name__}", expected="a study", hint=hint)
     rules = rules_of(
         areas=areas, blq=blq, time=time_unit, tau=tau, steady_state=steady_state, intravascular=intravascular,
-        cells=cells, periods=periods, sampling=sampling, by=by,
+        cells=cells, periods=periods, sampling=sampling, by=by, outputs=outputs, routes=routes,
     )  # fmt: skip
     profiles, notes = analysed(study, rules)
     rows = [row for profile in profiles for row in _rows(profile, rules)]
@@ -117,6 +122,7 @@ def nca(
 
 def analysed(study: Study, rules: Rules) -> tuple[list[Profile], list[str]]:
     """Return the profiles of a study, sparse designs pooled, and what a user should know about them."""
+    study, left_out = selected(study, rules)
     single = profiles_of(study, rules)
     _check_outputs(study, rules)
     animals = alike(study, [profile for profile in single if profile.spread is None], rules)
@@ -129,7 +135,7 @@ def analysed(study: Study, rules: Rules) -> tuple[list[Profile], list[str]]:
         for profile in single
         if id(profile) not in pooled_away
     ]
-    notes = [*_notes(study, single), *_arm_notes(study, groups, names, rules), *_batch_notes(animals, rules)]
+    notes = [*left_out, *_notes(study, single), *_arm_notes(study, groups, names, rules), *_batch_notes(animals, rules)]
     return made, list(dict.fromkeys(notes))
 
 
@@ -175,6 +181,12 @@ def _notes(study: Study, profiles: Sequence[Profile]) -> Iterator[str]:
         yield f"route '{route}' counts as extravascular; intravascular=['{route}', ...] if it is into the blood"
     if any(profile.basis == "reported means" for profile in profiles):
         yield "reported means: the standard error takes the animals of each time for different ones"
+    if any(math.isnan(dose.duration) for profile in profiles for dose in profile.given):
+        yield f"{UNTIMED}: values count as after it from the largest on"
+    if any(dose.steady for profile in profiles for dose in profile.given):
+        yield "SS 1: the interval after such a dose is taken as one at steady state (E21)"
+    if any(dose.steady == "constant" for subject in study.subjects for dose in subject.regimen.doses):
+        yield "an endless infusion that stops (SS 1 without AMT, E27) is no dose: values after it belong to none"
     if any(not subject.regimen.doses for subject in study.subjects):
         yield "subjects without a dose: times count from 0"
 
@@ -182,7 +194,7 @@ def _notes(study: Study, profiles: Sequence[Profile]) -> Iterator[str]:
 def _group_name(study: Study, group: Sequence[Profile], rules: Rules) -> str:
     subject = study.subject(group[0].subject)
     columns = dict(subject.covariates)
-    doses = [f"{dose.amount:g} {dose.unit} {dose.route}" for dose in subject.regimen.doses]
+    doses = [f"{dose.amount:g} {dose.unit} {dose.route}" for dose in subject.regimen.doses if dose.gives]
     given = ", ".join(dict.fromkeys(doses)) or "untreated"
     more = f" x{len(doses)}" if len(doses) > 1 else ""
     arms = [columns[name] for name in rules.by if columns.get(name)]
@@ -193,10 +205,11 @@ def _rows(profile: Profile, rules: Rules) -> Iterator[dict[str, Any]]:
     known: dict[str, dict[str, Metric]] = {}
     windows = windows_of(profile)
     for number, window in enumerate(windows):
-        analysis = Analysis.of(window, rules)
+        steady = window.given is not None and window.given.steady and window.label != ALL
+        analysis = Analysis.of(window, replace(rules, steady_state=True) if steady else rules)
         metrics = [*_doses(analysis), *after_dose(analysis)]
         found = {metric.parameter: metric for metric in metrics}
-        repeated = len(profile.given) > 1 or rules.tau is not None or rules.steady_state
+        repeated = len(profile.given) > 1 or rules.tau is not None or analysis.rules.steady_state
         if repeated and window.given is not None and window.label != ALL:
             metrics += interval(analysis, interval_of(profile.given, number, rules.tau), found)
         if window is windows[-1]:

@@ -114,7 +114,8 @@ class Window:
         """Return the terminal phase, or why there is none (N5)."""
         quantified = np.isfinite(self.value)
         above = self.time[self.profile.above[self.places]]
-        within = [dose.time + dose.duration - self.start for dose in self.doses if dose.kind != "bolus"]
+        ends = [dose.time + dose.duration - self.start for dose in self.doses if dose.kind != "bolus"]
+        within = [end for end in ends if np.isfinite(end)]  # an unknown end is not after the largest value
         starts = [dose.time - self.start for dose in self.doses]
         after = max([0.0, *within, *starts, *np.nextafter(above[-1:], np.inf)])
         return terminal_line(self.time[quantified], self.value[quantified], after=after, with_peak=self.kind == "bolus")
@@ -225,7 +226,9 @@ def windows_of(profile: Profile) -> list[Window]:
         first = given[0].time
         places = everything[profile.time >= first]
         made.append(
-            Window(profile, ALL, given[0], first, np.inf, places, made[0].carried, later=False, parts=tuple(made))
+            Window(
+                profile, ALL, given[0], first, np.inf, places, made[0].carried, later=given[0].later, parts=tuple(made)
+            )
         )
     return made
 
@@ -239,7 +242,8 @@ def _window(profile: Profile, k: int) -> Window:
         inside |= time == end
     # what changes nothing at once leaves the value at its time as it was before
     before = np.flatnonzero(time < dose.time if dose.kind == "bolus" else time <= dose.time)
-    carried = np.nan if k else 0.0
+    later = k > 0 or dose.later
+    carried = np.nan if later else 0.0
     if len(before):
         carried = 0.0 if profile.below[before[-1]] else float(profile.value[before[-1]])
-    return Window(profile, str(k + 1), dose, dose.time, end, np.flatnonzero(inside), carried, later=k > 0)
+    return Window(profile, str(k + 1), dose, dose.time, end, np.flatnonzero(inside), carried, later=later)

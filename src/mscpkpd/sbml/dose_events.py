@@ -77,12 +77,16 @@ def doses_of(model: Model, regimen: Regimen, weight: float | None, taken: set[st
     Raises
     ------
     DosingError
-        For a dose per kg without a weight, or a negative duration.
+        For a dose per kg without a weight, a negative duration, or a reset or steady state.
     UnknownName
         For a route that the model does not have.
     """
     shares = []
     for number, dose in enumerate(regimen.doses, 1):
+        if dose.reset or dose.steady:
+            what = "a reset" if dose.reset else "a steady state"
+            problem = f"dose {number} at {dose.time:g} h comes after {what}, which an SBML event cannot say"
+            raise DosingError(problem, hint="doses without reset and steady state")
         route = _route(model, dose)
         amount = sid(f"dose_{number}", taken)
         taken.add(amount)

@@ -1,0 +1,85 @@
+"""Properties of a dose beyond amount, route and time: viability, vials, losses, potency (T2, T3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mscpkpd.data.record import DOSE_PROPERTIES
+
+if TYPE_CHECKING:
+    from mscpkpd.data.cells import Reading
+    from mscpkpd.data.tables import Row
+
+__all__ = ["CONTAINED", "Properties", "bedside_viability", "dose_properties", "entering", "stated_amount"]
+
+Properties = tuple[tuple[str, str], ...]
+
+# what the amount of a dose already contains
+CONTAINED = ("infusion_loss", "infusion_loss_sd", "vials", "cells_per_vial")
+FRACTIONS = ("viability_thaw", "viability_sd", "infusion_loss", "infusion_loss_sd")
+VIALS = ("vial", "vials")
+
+
+def dose_properties(reading: Reading, row: Row) -> Properties:
+    """Return what a row says about its dose beyond its columns, as text by name; what is impossible is a finding."""
+    if row.cells.keys().isdisjoint(DOSE_PROPERTIES) and row.text("dose_unit") not in VIALS:
+        return ()
+    for name in FRACTIONS:
+        reading.fraction(row, name)
+    if reading.fraction(row, "infusion_loss") == 1:
+        reading.note(row, "infusion_loss", "the whole dose is lost", expected="below 1", hint="dose 0 for no dose")
+    for name in ("cells_per_vial", "vials"):
+        number = reading.number(row, name)
+        if number is not None and number <= 0:
+            reading.note(row, name, f"'{row.text(name)}'", expected="a number above 0", hint="NA if it is not known")
+    reading.above_zero(row, "dose_activity", "MBq", "a header such as 'dose_activity [MBq]'")
+    found = [(name, _text(reading, row, name)) for name in DOSE_PROPERTIES if name in row.cells]
+    if row.text("dose_unit") in VIALS and "vials" not in row.cells:
+        found.append(("vials", row.text("dose")))
+    return tuple(sorted(found))
+
+
+def _text(reading: Reading, row: Row, name: str) -> str:
+    """Text of a cell with the unit of its header, so that it can stand alone."""
+    unit = reading.table.units.get(name, "")
+    return f"{row.text(name)} {unit}".strip()
+
+
+def entering(reading: Reading, row: Row, amount: float, unit: str) -> tuple[float, str]:
+    """Return the amount that leaves the bag, line and filter: vials counted in cells, without what is lost in them.
+
+    Parameters
+    ----------
+    reading : Reading
+        Problems are noted in its findings.
+    row : Row
+    amount : float
+        As stated [`unit`].
+    unit : str
+        "vials" counts `cells_per_vial`.
+    """
+    if unit.casefold() in VIALS:
+        each = reading.number(row, "cells_per_vial")
+        if each is None:
+            hint = "a column 'cells_per_vial'"
+            reading.note(row, "dose", f"'{row.text('dose')}' vials of unknown content", hint=hint)
+            return amount, "cells"
+        amount, unit = amount * each, "cells"
+    loss = reading.fraction(row, "infusion_loss") or 0.0
+    return (float(f"{amount * (1 - loss):.12g}") if loss else amount), unit
+
+
+def stated_amount(amount: float, properties: Properties) -> float:
+    """Return the amount before losses, which a table states (see `entering`)."""
+    loss = float(dict(properties).get("infusion_loss", 0.0))
+    return float(f"{amount / (1 - loss):.12g}") if loss else amount
+
+
+def bedside_viability(reading: Reading, row: Row, notes: list[str]) -> float | None:
+    """Return the viable fraction at the bedside, else at thaw with a note (T2)."""
+    stated = reading.number(row, "viability")
+    thaw = reading.fraction(row, "viability_thaw")
+    if stated is not None or thaw is None:
+        return stated
+    notes.append(f"row {row.number}: viable fraction {thaw:g} at thaw is used, none is stated at the bedside (T2)")
+    return thaw

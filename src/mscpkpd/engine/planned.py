@@ -1,0 +1,194 @@
+"""Subjects whose plans have one shape, solved together by the exact engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mscpkpd.engine.compiled import Found, Inputs, Layout, Task, compiled, solved
+from mscpkpd.engine.exact import layout_of, task_of
+from mscpkpd.engine.plan import Plan
+from mscpkpd.engine.resolution import Resolution
+from mscpkpd.engine.system import System
+from mscpkpd.engine.traced import Equations
+
+__all__ = ["Doses", "Pick", "Shape", "doses_of", "function_of", "pulled", "shape_of", "solver_of"]
+
+
+class Doses(NamedTuple):
+    """Amounts before they are shared out among the states; subjects last, or one for all of them.
+
+    Attributes
+    ----------
+    begins, lengths : array of shape (n_intervals, n_subjects)
+    amounts, speeds : array of shape (n_ways, n_intervals, n_subjects)
+        At the begins of the intervals, and per time during them.
+    scale : array of shape (n_ways, n_subjects)
+        Body weight where a way is per weight, else 1.
+    viable : array of shape (n_ways, n_subjects)
+        Of the doses; NaN where it is that of the route.
+    """
+
+    begins: Any
+    lengths: Any
+    amounts: Any
+    speeds: Any
+    scale: Any
+    viable: Any
+
+
+class Pick(NamedTuple):
+    """Outputs of some subjects at some times.
+
+    Attributes
+    ----------
+    output, time, subject : array of int, shape (n_rows,)
+    """
+
+    output: Any
+    time: Any
+    subject: Any
+
+
+class Shape(NamedTuple):
+    """What plans must have in common to be solved together.
+
+    Attributes
+    ----------
+    routes : tuple of (str, bool)
+        Of each way, and whether its doses have a viable fraction of their own.
+    infused : tuple of int
+        States that an infusion enters.
+    alike : tuple of int
+        The kind of each interval.
+    times : int
+        How many there are.
+    anew : bytes
+        Which intervals stand for their kind, and which begin anew.
+    """
+
+    routes: tuple[tuple[str, bool], ...]
+    infused: tuple[int, ...]
+    alike: tuple[int, ...]
+    times: int
+    anew: bytes
+
+
+def shape_of(plan: Plan) -> Shape:
+    """Shape of a plan."""
+    layout = plan.intervals
+    anew = layout.sample.tobytes() + layout.kept.tobytes()
+    routes = tuple((way.route, way.viable is not None) for way in plan.ways)
+    return Shape(routes, plan.infused, tuple(layout.kind.tolist()), len(layout.times), anew)
+
+
+def doses_of(plans: Sequence[Plan], weights: np.ndarray) -> tuple[Doses, Layout]:
+    """Stack the plans of subjects, one for all of them where there is one.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+        Of one shape.
+    weights : array of shape (n_subjects,)
+        In kg.
+
+    Returns
+    -------
+    Doses, Layout
+    """
+    all_of = [plan.intervals for plan in plans]
+    begins, lengths, amounts, speeds = (
+        np.stack([getattr(each, name) for each in all_of], axis=-1) for name in ("begins", "lengths", "jumps", "rates")
+    )
+    count = len(plans[0].ways)
+    per_weight = np.array([[way.per_weight for way in plan.ways] for plan in plans]).T.reshape(count, -1)
+    scale = np.where(per_weight, weights, 1.0)
+    own = [[np.nan if way.viable is None else way.viable for way in plan.ways] for plan in plans]
+    times = np.stack([each.times for each in all_of], axis=-1)
+    at = np.stack([each.at for each in all_of], axis=-1)
+    layout = layout_of(all_of[0])._replace(times=times, at=at)
+    viable = np.array(own).T.reshape(count, -1)
+    return Doses(begins, lengths, amounts, speeds, scale, viable), layout
+
+
+@lru_cache(maxsize=256)
+def solver_of(
+    system: System, shape: Shape, wanted: tuple[int, ...], resolution: Resolution, mode: str
+) -> Callable[..., Any]:
+    """A compiled `function_of`."""
+    return compiled(function_of(system, shape, wanted, resolution, mode))
+
+
+def function_of(
+    system: System, shape: Shape, wanted: tuple[int, ...], resolution: Resolution, mode: str
+) -> Callable[..., Any]:
+    """What solves subjects of one shape; written to be traced.
+
+    Parameters
+    ----------
+    system : System
+        Equations.
+    shape : Shape
+        Of the plans.
+    wanted : tuple of int
+        States that are asked for.
+    resolution : Resolution
+        How finely intervals are divided.
+    mode : str
+        "states": of values, doses and layout to `Found`. "rows": of values, doses, layout and pick to picked outputs
+        and `Found`. "linearized": of these to picked outputs, what `pulled` takes, and `Found`.
+
+    Returns
+    -------
+    callable
+        Values have the shape (n_parameters, n_subjects).
+    """
+    task = task_of(system, shape.infused, shape.alike, wanted, resolution)
+
+    def states(values: Any, doses: Doses, layout: Layout) -> Found:
+        return solved(task, _shared_out(task.equations, shape.routes, values, doses), layout)
+
+    rows = partial(_rows, task, states)
+
+    def linearized(values: Any, doses: Doses, layout: Layout, pick: Pick) -> tuple[Any, Any, Found]:
+        return jax.vjp(lambda x: rows(x, doses, layout, pick), values, has_aux=True)
+
+    modes: dict[str, Callable[..., Any]] = {"states": states, "rows": rows, "linearized": linearized}
+    return modes[mode]
+
+
+@compiled
+def pulled(back: Any, weights: Any) -> Any:
+    """Derivatives of the weighted sum of rows by the values of each subject, from what "linearized" has kept."""
+    return back(weights)[0]
+
+
+def _rows(
+    task: Task, states: Callable[..., Found], values: Any, doses: Doses, layout: Layout, pick: Pick
+) -> tuple[Any, Found]:
+    """Picked outputs."""
+    found = states(values, doses, layout)
+    numbers = [jnp.nan] * len(task.equations.order.linear + task.equations.order.following)
+    for k, i in enumerate(task.wanted):
+        numbers[i] = found.states[k]
+    shape = found.states.shape[1:]
+    each = [jnp.broadcast_to(x, shape) for x in task.equations.observed(*numbers, *values, layout.times)]
+    return jnp.stack(each)[pick.output, pick.time, pick.subject], found
+
+
+def _shared_out(equations: Equations, routes: tuple[tuple[str, bool], ...], values: Any, doses: Doses) -> Inputs:
+    """Amounts by state."""
+    count = len(equations.order.linear + equations.order.following)
+    intervals, subjects = doses.begins.shape[0], values.shape[1]
+    jumps, rates = (jnp.zeros((count, intervals, subjects)) for _ in range(2))
+    for k, (route, own) in enumerate(routes):
+        viable = doses.viable[k] if own else equations.viable[route](*values)[0]
+        each = [jnp.broadcast_to(x, (subjects,)) for x in equations.into[route](*values, viable)]
+        share = (jnp.stack(each) * doses.scale[k])[:, None]
+        jumps, rates = jumps + share * doses.amounts[k], rates + share * doses.speeds[k]
+    return Inputs(values, doses.begins, doses.lengths, jumps, rates)
