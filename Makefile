@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: demo test test-slow lint bench notebooks lock clean help
 
-demo: $(INSTALLED)  ## fit, simulate and score the shipped data; writes demo-report/report.html (about 8 minutes)
+demo: $(INSTALLED)  ## fit, simulate and score the shipped data; writes demo-report/report.html (about 4 minutes)
 	@$(BIN)/mscpkpd demo --out demo-report
 
 test: $(INSTALLED)  ## the test suite without the slow tests, with coverage
@@ -24,8 +24,20 @@ lint: $(INSTALLED)  ## ruff (rules and format) and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict src
 
-bench: $(INSTALLED)  ## every script in benchmarks/: one question each, medians and ratios
-	@for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(VENV)-bench/.installed  ## every script in benchmarks/, with the peers, then docs/benchmarks.md (about 25 minutes)
+	@failed=0; for script in benchmarks/[!_]*.py; do $(VENV)-bench/bin/python $$script || failed=1; done; \
+	$(VENV)-bench/bin/python benchmarks/_table.py && exit $$failed
+
+$(VENV)-bench/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	@$(call check_python)
+	@echo "Making $(VENV)-bench with mscpkpd and its peers (a few minutes) ..."
+	@$(PYTHON) -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@sed '/^setuptools/d' constraints.txt > $(VENV)-bench/constraints.txt
+	@sed 's/#.*//; /^ *$$/d' benchmarks/requirements.txt | while read -r peer; do \
+		$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c $(VENV)-bench/constraints.txt "$$peer" \
+		|| echo "Not installed, and skipped: $$peer"; done
+	@: > $(VENV)-bench/.installed
 
 notebooks: $(INSTALLED)  ## run the notebooks in place and keep their outputs
 	@$(BIN)/jupyter-execute --inplace notebooks/*.ipynb

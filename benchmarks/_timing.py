@@ -1,34 +1,97 @@
-"""Shared by the benchmarks: which machine this is, and medians of ways that are measured in turns."""
+"""Medians of ways that are measured in turns, on as many cores as the question says."""
 
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+ROUNDS = (3, 40)  # at least, at most
 
 
-def machine(*packages: str) -> str:
-    """One line: processor cores, system, Python and the versions of some packages."""
-    computer = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
-    versions = [f"{package} {version(package)}" for package in packages]
-    return ", ".join([computer, f"Python {platform.python_version()}", *versions])
+@dataclass(frozen=True)
+class Way:
+    """One way to do a job.
+
+    Attributes
+    ----------
+    name : str
+    call : callable
+        Does it once.
+    units : int
+        How many subjects, gradients or fits one call does; times are per unit.
+    tolerance : float or None
+        What the solver was asked for.
+    error : float or None
+        How far its answer is from the reference.
+    note : str
+    """
+
+    name: str
+    call: Callable[[], object]
+    units: int = 1
+    tolerance: float | None = None
+    error: float | None = None
+    ready: bool = False
+    baseline: bool = False
 
 
-def compare(ways: Mapping[str, Callable[[], object]], *, repeats: int = 30) -> None:
-    """Print median and quartiles of each way in ms, and its ratio to the first one."""
-    for way in ways.values():
-        way()  # compiled, cached and paged in before the clock starts
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():  # in turns, so that a busy moment of the machine hits all of them
-            begin = time.perf_counter()
-            way()
-            times[name].append(1e3 * (time.perf_counter() - begin))
-    width = max(map(len, ways))
-    first = statistics.median(next(iter(times.values())))
-    for name, measured in times.items():
-        low, middle, high = statistics.quantiles(measured, n=4)
-        print(f"  {name:{width}}  {middle:9.3f} ms  ({low:.3f} to {high:.3f})  ratio {middle / first:.3g}")
+@dataclass(frozen=True)
+class Timing:
+    """Median and quartiles of one way, in ms a unit."""
+
+    way: Way
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+
+def one_core() -> None:
+    """Keep this process and its threads on one core; call it before anything is computed."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Time of one call."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def measured(ways: Sequence[Way], *, budget: float = 30.0) -> list[Timing]:
+    """Time ways in turns, so that a busy moment of the machine hits all of them.
+
+    Parameters
+    ----------
+    ways : sequence of Way
+        Each that is not ready is called once before the clock starts: compiled, cached and paged in.
+    budget : float
+        Seconds after which no further round begins; a way that takes a third of it is timed once.
+    """
+    for way in ways:
+        if not way.ready:
+            way.call()
+    times: list[list[float]] = [[] for _ in ways]
+    least, most = ROUNDS
+    begin, rounds = time.perf_counter(), 0
+    while rounds < least or (rounds < most and time.perf_counter() - begin < budget):
+        rounds += 1
+        for way, found in zip(ways, times, strict=True):
+            if not found or found[0] * way.units < 1e3 * budget / 3:
+                found.append(1e3 * seconds(way.call) / way.units)
+    return [_timing(way, found) for way, found in zip(ways, times, strict=True)]
+
+
+def _timing(way: Way, found: list[float]) -> Timing:
+    low, middle, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
+    return Timing(way, middle, low, high, len(found))

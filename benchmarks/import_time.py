@@ -1,28 +1,28 @@
-"""How long does a user wait before anything happens?
-
-Python alone is the first way, so the ratio says what mscpkpd adds.
-"""
+"""How long does a user wait before anything happens? Python alone is part of it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+from _record import Row, quick
+from _timing import Way, measured
+from cold_start import running
 
-from _timing import compare, machine
+STATEMENTS = {
+    "mscpkpd imported": "import mscpkpd",
+    "mscpkpd --help": "import sys; from mscpkpd.cli import main; sys.argv[1:] = ['--help']; main()",
+    "mscpkpd.load_model": "import mscpkpd; mscpkpd.load_model",
+    "python -c pass": "pass",
+}
 
 
-def starting(*arguments: str) -> Callable[[], object]:
-    return lambda: subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+def main() -> None:
+    row = Row("import_time", "Time until anything happens, in a new process", "-", "ms")
+    ways = [
+        Way(name, running("-c", statement), baseline=name.startswith("python"))
+        for name, statement in STATEMENTS.items()
+    ]
+    row.add_timings(measured(ways, budget=1.0 if quick() else 15.0))
+    row.finish()
 
 
 if __name__ == "__main__":
-    print(__doc__.splitlines()[0])
-    print(machine("typer", "rich"))
-    ways = {
-        "python -c pass": starting("-c", "pass"),
-        "import mscpkpd": starting("-c", "import mscpkpd"),
-        "mscpkpd --help": starting("-c", "import sys; from mscpkpd.cli import main; sys.argv[1:] = ['--help']; main()"),
-        "mscpkpd.load_model": starting("-c", "import mscpkpd; mscpkpd.load_model"),
-    }
-    compare(ways, repeats=10)
+    main()
