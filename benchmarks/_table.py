@@ -122,8 +122,9 @@ def details(row: Row) -> Iterator[str]:
 
 
 def ours_of(row: Row) -> Row | None:
-    """Our own way that counts: the quickest."""
-    return min((way for way in row["ways"] if way["name"].startswith(OURS)), key=value, default=None)
+    """Our own way that counts: the quickest that does the same job."""
+    ours = (way for way in row["ways"] if way["name"].startswith(OURS) and "baseline" not in way)
+    return min(ours, key=value, default=None)
 
 
 def peers_of(row: Row) -> list[Row]:
