@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: demo test test-slow lint bench notebooks lock clean help
 
-demo: $(INSTALLED)  ## fit, simulate and score the shipped data; writes demo-report/report.html (about 4 minutes)
+demo: $(INSTALLED)  ## fit, simulate and score the shipped data; writes demo-report/report.html (about 3 minutes)
 	@$(BIN)/mscpkpd demo --out demo-report
 
 test: $(INSTALLED)  ## the test suite without the slow tests, with coverage

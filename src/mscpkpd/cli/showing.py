@@ -21,7 +21,7 @@ def demo(
     seed: Seed = 1,
     as_json: Json = False,
 ) -> int:
-    """Fit, simulate and score the shipped data; writes DIR/report.html (about 4 minutes)."""
+    """Fit, simulate and score the shipped data; writes DIR/report.html (about 3 minutes)."""
     from mscpkpd.demo import run_demo
 
     with steps() as tell:

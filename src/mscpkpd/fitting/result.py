@@ -286,5 +286,5 @@ def load_fit(folder: str | Path) -> Fit:
 
 def versions() -> dict[str, str]:
     """Versions of what computed a result."""
-    packages = ("mscpkpd", "numpy", "scipy", "pydiffsol", "pymc", "pytensor", "nutpie", "arviz", "lmfit")
+    packages = ("mscpkpd", "numpy", "scipy", "pydiffsol", "jax", "pymc", "pytensor", "nutpie", "arviz", "lmfit")
     return {name: version(name) for name in packages}
