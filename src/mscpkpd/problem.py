@@ -140,6 +140,11 @@ class Problem:
         """All parameter values of the model with the free ones replaced by `theta`, natural scale."""
         return {**self.model.values, **dict(zip(self.names, map(float, theta), strict=True))}
 
+    def _numbers(self, theta: np.ndarray) -> np.ndarray:
+        """Values of the parameters of the system, in its order."""
+        values = self.values(theta)
+        return np.array([values[name] for name in self.system.parameters])
+
     def predict(self, theta: np.ndarray, *, jacobian: bool = False) -> Prediction:
         """Predict every row.
 
@@ -154,8 +159,7 @@ class Problem:
         -------
         Prediction
         """
-        values = self.values(theta)
-        numbers = np.array([values[name] for name in self.system.parameters])
+        numbers = self._numbers(theta)
         places, columns = self._positions
         value = np.full(len(self.rows), np.nan)
         slope = np.zeros((len(self.rows), len(self.free) if jacobian else 0))
@@ -214,8 +218,7 @@ class Problem:
         """
         if self.exactly is None:
             raise UsageError("the exact engine cannot solve this problem", hint="problem.predict(theta, jacobian=True)")
-        values = self.values(theta)
-        numbers = np.array([values[name] for name in self.system.parameters])
+        numbers = self._numbers(theta)
         places, columns = self._positions
         nothing = np.full(len(self.free), np.nan)
         try:
@@ -246,8 +249,7 @@ class Problem:
         """
         if self.exactly is None:
             raise UsageError("the exact engine cannot solve this problem", hint="engine='stiff'")
-        values = self.values(self.start)
-        numbers = np.array([values[name] for name in self.system.parameters])
+        numbers = self._numbers(self.start)
         places, columns = self._positions
         free = np.zeros((len(numbers), len(self.free)))
         free[places, columns] = 1.0

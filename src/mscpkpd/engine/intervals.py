@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mscpkpd.engine.timeline import Change
+from mscpkpd.engine.timeline import Change, without_residue
 
 __all__ = ["Intervals", "intervals_of"]
 
@@ -96,7 +96,7 @@ def intervals_of(
                     each[:, k:] = 0.0
             jumps[:, k] += change.jump
             d_jumps[:, k] += change.d_jump
-            rates[:, k:] = _without_residue(rates[:, k:] + change.rate[:, None], rates[:, k:])
+            rates[:, k:] = without_residue(rates[:, k:] + change.rate[:, None], rates[:, k:])
             d_rates[:, k:] += change.d_rate[:, None]
             if change.switch >= 0:
                 switches[change.switch, k:] = 1.0
@@ -151,11 +151,6 @@ def _same(one: Change, other: Change) -> bool:
 def _move(change: Change) -> np.ndarray:
     """Derivatives of the time of a change; what switched before time 0 does not move the start."""
     return change.d_time if change.time >= 0 else np.zeros_like(change.d_time)
-
-
-def _without_residue(rate: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Set to zero what rounding leaves when the last infusion into a state ends."""
-    return np.where(np.abs(rate) <= 1e-12 * np.abs(before), 0.0, rate)
 
 
 def _padded(count: int, least: int = 1) -> int:

@@ -69,28 +69,6 @@ class Predictions:
     tolerance: float
     _batches: tuple[_Batch, ...]
 
-    def rows(self, values: np.ndarray) -> np.ndarray:
-        """Predict.
-
-        Parameters
-        ----------
-        values : array of shape (n_parameters, n_subjects)
-
-        Returns
-        -------
-        array of shape (n_rows,)
-
-        Raises
-        ------
-        SolveError
-            If a rate or a state is not finite, or the steps would have to be too many.
-        """
-        out = np.empty(self.count)
-        for batch in self._batches:
-            rows, _ = self._resolved(batch, values, "rows")
-            out[batch.rows] = rows
-        return out
-
     def linearized(self, values: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """Predict, and keep what a backward pass needs.
 
@@ -108,11 +86,11 @@ class Predictions:
         Raises
         ------
         SolveError
-            As `rows`.
+            If a rate or a state is not finite, or the steps would have to be too many.
         """
         out, backs = np.empty(self.count), []
         for batch in self._batches:
-            rows, back, _ = self._resolved(batch, values, "linearized")
+            rows, back, _ = self._resolved(batch, values)
             out[batch.rows] = rows
             backs.append(back)
 
@@ -163,14 +141,14 @@ class Predictions:
             raise SolveError("a rate is not finite, or too fast for any number of steps")
         return finite
 
-    def _resolved(self, batch: _Batch, values: np.ndarray, mode: str) -> tuple[Any, ...]:
+    def _resolved(self, batch: _Batch, values: np.ndarray) -> tuple[Any, ...]:
         mine = values[:, batch.subjects]
         if not np.all(np.isfinite(mine)):
             raise SolveError("a parameter is not finite")
         longest = np.max(batch.doses.lengths, axis=0) * np.ones(len(batch.subjects))
         resolution = max(self._guessed(mine, longest))
         while True:
-            solver = solver_of(self.system, batch.shape, self._wanted, resolution, mode)
+            solver = solver_of(self.system, batch.shape, self._wanted, resolution, "linearized")
             found = solver(mine, batch.doses, batch.layout, batch.pick)
             quality = Found(None, *(np.asarray(each) for each in found[-1][1:]))
             finer = max(finer_than(quality, k, resolution, self.tolerance) for k in range(len(batch.subjects)))

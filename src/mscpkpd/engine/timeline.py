@@ -17,7 +17,7 @@ from mscpkpd.engine.system import Numeric, System
 from mscpkpd.errors import DosingError
 from mscpkpd.units import scale_factor
 
-__all__ = ["Change", "Steady", "dose_name", "timeline"]
+__all__ = ["Change", "Steady", "dose_name", "timeline", "without_residue"]
 
 # An infusion shorter than this, in units of the time since the start, is a bolus at its middle (L6): the clock could
 # not tell its end from its beginning.
@@ -368,3 +368,18 @@ def _switch_changes(system: System, values: np.ndarray, free: np.ndarray) -> lis
         Change(float(t), d, none, d_none, none, d_none, i)
         for i, (t, d) in enumerate(zip(times, derivatives, strict=True))
     ]
+
+
+def without_residue(rate: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Set to zero what rounding leaves when the last infusion into a state ends.
+
+    Parameters
+    ----------
+    rate, before : array of one shape
+        Infusion rates after and before a change.
+
+    Returns
+    -------
+    array of that shape
+    """
+    return np.where(np.abs(rate) <= 1e-12 * np.abs(before), 0.0, rate)

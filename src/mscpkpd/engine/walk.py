@@ -17,7 +17,7 @@ import numpy as np
 
 from mscpkpd.engine.stiff import Interval, Program, compile_program
 from mscpkpd.engine.system import System
-from mscpkpd.engine.timeline import Change
+from mscpkpd.engine.timeline import Change, without_residue
 from mscpkpd.errors import SolveError
 
 __all__ = ["Begin", "Walk", "beginning"]
@@ -181,7 +181,7 @@ class Walk:
         before = self._rhs(change.time) if moves else None
         self.state = self.state + change.jump
         self.slope = self.slope + change.d_jump
-        self.rate = _without_residue(self.rate + change.rate, self.rate)
+        self.rate = without_residue(self.rate + change.rate, self.rate)
         self.d_rate = self.d_rate + change.d_rate
         self._turn_on(change)
         if before is not None:
@@ -200,8 +200,3 @@ class Walk:
 def _repeated(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     """The same values at every time, as second dimension."""
     return np.stack([values] * len(times), axis=1)
-
-
-def _without_residue(rate: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Set to zero what rounding leaves when the last infusion into a state ends."""
-    return np.where(np.abs(rate) <= 1e-12 * np.abs(before), 0.0, rate)
