@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.model import Model
     from mscpkpd.modelfile import load_model, load_regimen, models
     from mscpkpd.noncompartmental import nca
+    from mscpkpd.predictive import npde, vpc
     from mscpkpd.responder import Responder, load_responder
     from mscpkpd.simulation import simulate
 
@@ -46,10 +47,12 @@ _PUBLIC = {
     "load_responder": "responder",
     "models": "modelfile",
     "nca": "noncompartmental",
+    "npde": "predictive",
     "read_cohort": "cohort",
     "read_study": "data",
     "simulate": "simulation",
     "to_pymc": "fitting.api",
+    "vpc": "predictive",
 }
 _MODULES = ("errors", "plots", "report")
 
@@ -72,12 +75,14 @@ __all__ = [
     "load_responder",
     "models",
     "nca",
+    "npde",
     "plots",
     "read_cohort",
     "read_study",
     "report",
     "simulate",
     "to_pymc",
+    "vpc",
 ]
 
 

@@ -13,6 +13,7 @@ from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
 from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
+from mscpkpd.plots.predictive import prediction_errors, visual_check
 from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
 from mscpkpd.plots.studies import raw_data
 from mscpkpd.plots.style import Marks, save
@@ -27,6 +28,7 @@ __all__ = [
     "fitted_curves",
     "identifiability",
     "learned_shares",
+    "prediction_errors",
     "priors_and_posteriors",
     "raw_data",
     "save",
@@ -34,4 +36,5 @@ __all__ = [
     "scored_patients",
     "structure",
     "terminal_phases",
+    "visual_check",
 ]
