@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from mscpkpd.cli.app import run
 from mscpkpd.data import study_from_frame
 from mscpkpd.errors import FitError, UnknownName, UsageError
 from mscpkpd.fitting.api import fit
@@ -334,3 +335,19 @@ def test_figures_show_every_panel(fitted, tmp_path):
     assert len(errors.axes) == 3
     for k, each in enumerate((figure, errors)):
         each.savefig(tmp_path / f"{k}.png")
+
+
+def test_the_shell_writes_tables_and_figures(fitted, tmp_path, capsys):
+    run_folder, out = tmp_path / "run", tmp_path / "check"
+    fitted.save(run_folder)
+    assert run(["vpc", str(run_folder), "--out", str(out), "--replicates", "500", "--bins", "counts"]) == 0
+    said = capsys.readouterr().out
+    assert "observed percentiles lie inside" in said
+    assert {path.name for path in out.iterdir()} == {
+        "vpc.csv", "blq.csv", "npde.csv", "tests.csv", "vpc.png", "npde.png"
+    }  # fmt: skip
+    assert run(["vpc", str(run_folder), "--out", str(out), "--replicates", "20"]) == 2
+    said = capsys.readouterr()
+    assert "20 replicates are too few" in said.err
+    assert run(["vpc", str(run_folder), "--out", str(tmp_path / "c2"), "--bins", "pies", "--replicates", "500"]) == 2
+    assert "--bins" in capsys.readouterr().err
