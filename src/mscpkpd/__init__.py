@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__ imports a name when it is used
     from mscpkpd import errors, plots, report
+    from mscpkpd.calibration import calibrate
     from mscpkpd.cohort import read_cohort
     from mscpkpd.data import Study, read_study
     from mscpkpd.designs import Design
@@ -37,6 +38,7 @@ _PUBLIC = {
     "Responder": "responder",
     "Study": "data",
     "bolus": "dosing",
+    "calibrate": "calibration",
     "exposure": "exposures",
     "fit": "fitting.api",
     "infusion": "dosing",
@@ -64,6 +66,7 @@ __all__ = [
     "Responder",
     "Study",
     "bolus",
+    "calibrate",
     "errors",
     "exposure",
     "fit",

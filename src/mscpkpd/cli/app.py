@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from mscpkpd.cli import (
+    calibrating,
     checking,
     fitting,
     library,
@@ -44,6 +45,7 @@ app.command("fit")(fitting.fit)
 app.command("simulate")(simulating.simulate)
 app.command("nca")(noncompartmental.nca)
 app.command("vpc")(predictive.vpc)
+app.command("calibrate")(calibrating.calibrate)
 app.command("score")(scoring.score)
 app.command("new")(library.new)
 app.command("report")(showing.report)

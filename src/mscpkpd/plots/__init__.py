@@ -6,6 +6,7 @@ parameters that the data did not inform says "prior only"; invented data say "SY
 
 from __future__ import annotations
 
+from mscpkpd.plots.calibration import rank_plots
 from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.designs import identifiability
 from mscpkpd.plots.diagram import structure
@@ -30,6 +31,7 @@ __all__ = [
     "learned_shares",
     "prediction_errors",
     "priors_and_posteriors",
+    "rank_plots",
     "raw_data",
     "save",
     "schedules_side_by_side",
