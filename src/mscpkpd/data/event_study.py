@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mscpkpd.data.covariates import Interpolation
 
-__all__ = ["dose_of", "dosed_by", "study_of_events"]
+__all__ = ["BETWEEN_EPISODES", "dose_of", "dosed_by", "study_of_events"]
 
 NUMBER = re.compile(r"\d+(\.0*)?")
 # cells that mean the same in an event table and in a tidy one
