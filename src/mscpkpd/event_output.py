@@ -304,9 +304,14 @@ class _Solver:
             duration = AT_ONCE
         return [
             dose_of(
-                event, max(time - start, 0.0), self.plan.unit(event), place, duration,
-                timed_by="rate" if left else "", first=k == 0,
-            )  # fmt: skip
+                event,
+                max(time - start, 0.0),
+                self.plan.unit(event),
+                place,
+                duration,
+                timed_by="rate" if left else "",
+                first=k == 0,
+            )
             for k, time in enumerate(times)
         ]
 
@@ -324,7 +329,7 @@ class _Solver:
         driven = None if course is None else drive(system, course, 1.0)
         inner = system if driven is None else driven.system
         at_first = values if driven is None else driven.values(values)
-        changes = timeline(inner, regimen, at_first, NO_FREE, weight, 1.0, driven)
+        changes = timeline(inner, regimen, at_first, NO_FREE, weight, 1.0, driven=driven)
         times = _on_changes(times, np.array([change.time for change in changes]))
         path = solve(
             system, regimen, times, values, weight=weight, hours=1.0, tolerance=DEFAULT_TOLERANCE, course=course

@@ -323,7 +323,9 @@ class _Build:
         times = tuple(_exact(event.time) for event in said)
         found = Varying(name, times, tuple(event.row.text(name) for event in said), at_doses)
         self.changing[name] = None
-        use = f"{self.rules.of(name)} between its records, where a model uses it" if found.numeric else "used by nothing"
+        use = (
+            f"{self.rules.of(name)} between its records, where a model uses it" if found.numeric else "used by nothing"
+        )
         self.notes.add(f"{self._title(name)} varies within a subject: {use} (K1)")
         return found
 

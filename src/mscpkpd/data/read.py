@@ -120,9 +120,7 @@ def read_study(
         table = read_table(path, sheet)
         if is_event_table(table):
             reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-            return study_of_events(
-                reading, name or path.stem, outputs, routes, regroup=regroup, covariates=covariates
-            )
+            return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup, covariates=covariates)
         found, notes = _dose_table(path, sheet, doses)
         study = _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit, organ_mass, covariates)
         beside = path.with_name(f"{path.stem}_{COVARIATES}{path.suffix}")
@@ -295,12 +293,14 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         findings.lines += [f"{second.table.source}: {line}" for line in second.findings.lines]
     findings.stop()
     notes += _sums(records)
-    rules = declared(covariates, "", table.columns)
+    interpolation = declared(covariates, "", table.columns)
     changing = dict.fromkeys(each.name for subject in subjects for each in subject.varying)
     kept = (name for name in table.columns if name not in KNOWN_COLUMNS)
-    stated = [Covariate(each, table.units.get(each, ""), rules.of(each) if each in changing else "") for each in kept]
+    known = [
+        Covariate(each, table.units.get(each, ""), interpolation.of(each) if each in changing else "") for each in kept
+    ]
     notes += [f"{each.name} varies within a subject: {each.rule} between its records, where a model uses it (K1)"
-              for each in stated if each.rule]  # fmt: skip
+              for each in known if each.rule]  # fmt: skip
     return Study(
         name,
         subjects,
@@ -309,7 +309,7 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         "SYNTHETIC" in table.source.upper() or any(reading.truth(row, "synthetic") for row in table.rows),
         tuple(dict.fromkeys(row.text("study") for row in table.rows if row.text("study"))),
         _at_most(notes),
-        tuple(each for each in stated if each.unit or each.rule),
+        tuple(each for each in known if each.unit or each.rule),
     )
 
 

@@ -15,7 +15,15 @@ import pandas as pd
 
 from mscpkpd.data.covariates import Covariate, Varying
 from mscpkpd.data.dose_properties import CONTAINED, Properties, stated_amount
-from mscpkpd.data.exports import dose_row, in_order, nonmem_frame, observation_row, silent_row, summary_frame, with_silent_rows
+from mscpkpd.data.exports import (
+    dose_row,
+    in_order,
+    nonmem_frame,
+    observation_row,
+    silent_row,
+    summary_frame,
+    with_silent_rows,
+)
 from mscpkpd.data.record import ASSAY_FIELDS
 from mscpkpd.data.sampling import sampling_frame
 from mscpkpd.dosing import Dose
@@ -158,7 +166,10 @@ class Study:
         where a rule is declared for them (K1).
         """
         rules = {each.name: each.rule for each in self.covariates if each.rule}
-        subjects = [_plain(asdict(_counted(subject, rules))) for subject in sorted(self.subjects, key=lambda subject: subject.id)]
+        subjects = [
+            _plain(asdict(_counted(subject, rules)))
+            for subject in sorted(self.subjects, key=lambda subject: subject.id)
+        ]
         records = [_stated({**asdict(record), "row": 0, "where": "", "extra": ()}) for record in self.records]
         lines = sorted(json.dumps(_rounded(record), sort_keys=True) for record in records)
         names = sorted({each["name"] for subject in subjects for each in subject.get("varying", ())})

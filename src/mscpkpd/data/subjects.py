@@ -104,9 +104,7 @@ def _constant(reading: Reading, name: str, rows: Sequence[Row], column: str, hin
     return stated[0] if stated else None
 
 
-def _covariates(
-    reading: Reading, rows: Sequence[Row]
-) -> tuple[tuple[tuple[str, str], ...], tuple[Varying, ...]]:
+def _covariates(reading: Reading, rows: Sequence[Row]) -> tuple[tuple[tuple[str, str], ...], tuple[Varying, ...]]:
     names = [name for name in dict.fromkeys(name for row in rows for name in row.cells) if name not in KNOWN_COLUMNS]
     constant, varying = [], []
     for name in names:

@@ -163,9 +163,16 @@ def _one_by_one(
     kilograms = [None] * len(values) if weights is None else [float(weight) for weight in weights]
     paths = (
         solve(
-            system, regimen, times, numbers, weight=weight, hours=hours, tolerance=tolerance, engine="exact",
+            system,
+            regimen,
+            times,
+            numbers,
+            weight=weight,
+            hours=hours,
+            tolerance=tolerance,
+            engine="exact",
             course=course,
-        )  # fmt: skip
+        )
         for numbers, weight in zip(values, kilograms, strict=True)
     )
     return np.stack([path.states for path in paths])

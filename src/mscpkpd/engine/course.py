@@ -8,6 +8,7 @@ change numbers at an event can follow a covariate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -17,9 +18,8 @@ import sympy
 from mscpkpd.engine.system import TIME, System
 from mscpkpd.errors import ModelError
 
-__all__ = ["LINE", "RULES", "Course", "Driven", "Given", "Track", "drive", "moving_system"]
+__all__ = ["LINE", "Course", "Driven", "Given", "Track", "drive", "driven_together", "moving_system"]
 
-RULES = ("locf", "nocb", "linear")
 LINE, SINCE = " slope", " since"  # what the numbers of a straight line are called, after its parameter
 SAME = 1e-11  # times that differ by less, relatively, are one time
 
@@ -285,3 +285,30 @@ def drive(system: System, course: Course, hours: float, lines: tuple[str, ...] |
     if own is None:
         own = tuple(track.name for track in tracks if track.varies and track.rule == "linear")
     return Driven(moving_system(system, own), Course(tracks, given), hours, own)
+
+
+def driven_together(
+    system: System, courses: Sequence[Course | None], hours: float
+) -> tuple[System, list[Driven | None]]:
+    """Bind the covariates of several subjects to one system.
+
+    Parameters
+    ----------
+    system : System
+    courses : sequence of (Course or None)
+    hours : float
+        Length of the model's time unit in hours.
+
+    Returns
+    -------
+    system : System
+        With straight lines for every covariate that follows one in any of the subjects (K4).
+    driven : list of (Driven or None)
+    """
+    lines: dict[str, None] = {}
+    for course in courses:
+        for track in course.tracks if course else ():
+            if track.rule == "linear" and track.varies and track.name in system.parameters:
+                lines[track.name] = None
+    drives = [None if course is None else drive(system, course, hours, tuple(lines)) for course in courses]
+    return moving_system(system, tuple(lines)), drives

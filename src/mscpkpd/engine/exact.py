@@ -44,6 +44,7 @@ def solve_exactly(
     values: np.ndarray,
     free: np.ndarray,
     tolerance: float,
+    *,
     driven: Driven | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Solve a system without feedback through all its changes.
@@ -278,7 +279,7 @@ def _resolved(
     wanted = tuple(range(len(given.system.states)))
     while True:
         alike = tuple(intervals.kind.tolist())
-        solver = compiled_solver(given.system, given.infused, alike, wanted, resolution, mode, given.changing)
+        solver = compiled_solver(given.system, given.infused, alike, wanted, resolution, mode, changing=given.changing)
         found, more = solver(inputs, along, given.layout)
         finer = finer_than(found, 0, resolution, tolerance)
         if finer == resolution:
@@ -302,6 +303,7 @@ def compiled_solver(
     wanted: tuple[int, ...],
     resolution: Resolution,
     mode: str,
+    *,
     changing: tuple[int, ...] = (),
 ) -> Callable[..., Any]:
     """A solver for one system, one set of infused states and one resolution.

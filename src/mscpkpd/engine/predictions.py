@@ -17,7 +17,7 @@ import numpy as np
 
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.compiled import Found, Layout
-from mscpkpd.engine.course import Course, Driven, drive, moving_system
+from mscpkpd.engine.course import Course, Driven, driven_together
 from mscpkpd.engine.plan import plan_of
 from mscpkpd.engine.planned import Doses, Pick, Shape, doses_of, function_of, pulled, shape_of, solver_of
 from mscpkpd.engine.propagator import REACH
@@ -275,33 +275,6 @@ def predictions_of(
     return Predictions(system, len(time), tolerance, batches, _covariates(system, drives))
 
 
-def driven_together(
-    system: System, courses: Sequence[Course | None], hours: float
-) -> tuple[System, list[Driven | None]]:
-    """Bind the covariates of several subjects to one system.
-
-    Parameters
-    ----------
-    system : System
-    courses : sequence of (Course or None)
-    hours : float
-        Length of the model's time unit in hours.
-
-    Returns
-    -------
-    system : System
-        With straight lines for every covariate that follows one in any of the subjects (K4).
-    driven : list of (Driven or None)
-    """
-    lines: dict[str, None] = {}
-    for course in courses:
-        for track in course.tracks if course else ():
-            if track.rule == "linear" and track.varies and track.name in system.parameters:
-                lines[track.name] = None
-    drives = [None if course is None else drive(system, course, hours, tuple(lines)) for course in courses]
-    return moving_system(system, tuple(lines)), drives
-
-
 def _covariates(system: System, drives: Sequence[Driven | None]) -> _Covariates | None:
     if all(driven is None for driven in drives):
         return None
@@ -314,7 +287,7 @@ def _covariates(system: System, drives: Sequence[Driven | None]) -> _Covariates 
     return _Covariates(fixed, data)
 
 
-def _batch(  # noqa: PLR0917 - one call
+def _batch(
     system: System, shape: Shape, members: list[Any], output: np.ndarray, own: Mapping[str, np.ndarray]
 ) -> _Batch:
     numbers, plans, weights, rows, places = zip(*members, strict=True)

@@ -106,8 +106,8 @@ def solve(
 
     Notes
     -----
-    Conventions E1 to E34, K2 to K8. A steady state is solved first (E31) and then enters as a jump. Derivatives go by jump
-    conditions (`engine.walk`).
+    Conventions E1 to E34, K2 to K8. A steady state is solved first (E31) and then enters as a jump. Derivatives go by
+    jump conditions (`engine.walk`).
     """
     times = np.asarray(times, dtype=float)
     unique, back = np.unique(times, return_inverse=True)
@@ -121,15 +121,12 @@ def solve(
         changes = changes_of(
             system, regimen, values, index, weight=weight, hours=hours, until=until, tolerance=tolerance, driven=driven
         )
-        found = _exactly(
-            system, changes, unique, values, index, tolerance=tolerance, engine=engine, driven=driven
-        )
+        found = _exactly(system, changes, unique, values, index, tolerance=tolerance, engine=engine, driven=driven)
         if found is None:
             scale = _scale(system, regimen, weight, hours, until, driven)
             careful = any(dose.steady for dose in regimen)
-            found = Walk(
-                system, values, index, changes, tolerance, scale, careful=careful, driven=driven
-            ).through(unique)
+            walk = Walk(system, values, index, changes, tolerance, scale, careful=careful, driven=driven)
+            found = walk.through(unique)
         states, slopes = found
     except SolveError as error:
         states = np.full((len(system.states), len(unique)), np.nan)
@@ -175,11 +172,11 @@ def changes_of(
     SolveError
         Where there is no steady state (E31).
     """
-    changes = timeline(system, regimen, values, free, weight, hours, driven)
+    changes = timeline(system, regimen, values, free, weight, hours, driven=driven)
     if not any(change.steady for change in changes):
         return changes
     scale = _scale(system, regimen, weight, hours, until, driven)
-    return settled(system, changes, values, free, tolerance, scale, driven)
+    return settled(system, changes, values, free, tolerance, scale, driven=driven)
 
 
 def _exactly(
@@ -203,7 +200,7 @@ def _exactly(
     from mscpkpd.engine.exact import solve_exactly  # JAX is slow to load
 
     try:
-        return solve_exactly(system, changes, times, values, free, tolerance, driven)
+        return solve_exactly(system, changes, times, values, free, tolerance, driven=driven)
     except SolveError:
         if engine == "exact":
             raise
@@ -218,7 +215,7 @@ def _scale(
     values, none = np.array(system.nominal), np.array([], dtype=int)
     if driven is not None:
         values = driven.values(values)
-    changes = timeline(system, regimen, values, none, weight, hours, driven)
+    changes = timeline(system, regimen, values, none, weight, hours, driven=driven)
     span = max(until, 0.0)
     scale = _power_of_ten(_expected_size(system, values, changes, span))
     times = np.unique(span * np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 60)]))
@@ -230,7 +227,7 @@ def _scale(
             states, _ = Walk(system, values, none, given, ROUGH, scale, driven=driven).through(times)
             reached = np.max(np.abs(states), axis=1)
             rough = _power_of_ten(np.where(reached > 0, reached, scale))
-            changes = settled(system, changes, values, none, ROUGH, rough, driven)
+            changes = settled(system, changes, values, none, ROUGH, rough, driven=driven)
         states, _ = Walk(system, values, none, changes, ROUGH, scale, driven=driven).through(times)
     except SolveError:
         return scale

@@ -51,6 +51,7 @@ def settled(
     free: np.ndarray,
     tolerance: float,
     scale: np.ndarray,
+    *,
     driven: Driven | None = None,
 ) -> tuple[Change, ...]:
     """Solve every steady state of a timeline.

@@ -105,6 +105,7 @@ def timeline(
     free: np.ndarray,
     weight: float | None = None,
     hours: float = 1.0,
+    *,
     driven: Driven | None = None,
 ) -> tuple[Change, ...]:
     """List the changes of one subject in order of time.
@@ -253,9 +254,9 @@ class _Doses:
         entering = self.driven.holding(self.first, self.driven.entering(k, dose.time, lag))
         return _Values(own.record, entering, slopes)
 
-    def _anew(self, time: float, own: _Values, steady: Steady | None = None, **rest: _Pair) -> Change:
+    def _anew(self, time: float, own: _Values, steady: Steady | None = None, rate: _Pair | None = None) -> Change:
         """A change at which states take the start values of this time; `first` are those of time 0 (E32, E34)."""
-        change = self._change(time, reset=True, steady=steady, **rest)
+        change = self._change(time, rate=rate, reset=True, steady=steady)
         if self.driven is None or np.array_equal(own.record, self.first):
             return change
         function = self.system.start_function
@@ -328,7 +329,7 @@ class _Doses:
         return _Entry(lag, d_lag, length, d_length, into, d_into)
 
     def _numbers(self, dose: Dose, own: _Values) -> tuple[np.ndarray, np.ndarray]:
-        """What the functions of a route give for a dose, with derivatives: amounts of when it enters, the rest (E16)."""
+        """What the functions of a route give for a dose, with derivatives; amounts are those of its entry (E16)."""
         numbers, slope = self._numbers_at(dose, own.record, self.free)
         if own.entering is own.record:
             return numbers, slope
@@ -397,9 +398,7 @@ class _Doses:
         replaces = dose.steady == "reached"
         if entry.length == 0:
             inside = [self._change(phase, entry.d_lag, jump=(entry.into, entry.d_into))]
-            steady = Steady(
-                interval, self.none, self.d_none, tuple(inside), dose_name(dose.time), self._in_force(own)
-            )
+            steady = Steady(interval, self.none, self.d_none, tuple(inside), dose_name(dose.time), self._in_force(own))
             return [self._anew(time, own, steady) if replaces else self._change(time, steady=steady), *pending]
         ended, rest = _multiple(entry.lag + entry.length, interval)
         running = range(latest, ended + (rest > 0))  # those that have entered and not ended
