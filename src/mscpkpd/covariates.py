@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mscpkpd.engine.course import Course, Track
 from mscpkpd.errors import DataError
@@ -97,6 +97,6 @@ def used_of(course: Course, names: Collection[str]) -> Course | None:
     return Course(tracks, given)
 
 
-def said_of(rules: dict[str, str]) -> list[str]:
+def said_of(rules: Mapping[str, str]) -> list[str]:
     """Return what a result says about covariates that change (K1)."""
     return [f"{name} changes within subjects: {rule} between its records (K1)" for name, rule in rules.items()]

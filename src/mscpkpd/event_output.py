@@ -18,10 +18,10 @@ import pandas as pd
 from mscpkpd.administration import AT_ONCE, bioavailability, timing
 from mscpkpd.covariates import said_of, track_of
 from mscpkpd.data.cells import Reading
-from mscpkpd.data.covariates import RULE_OF, Interpolation, counted_on, declared
+from mscpkpd.data.covariates import RULE_OF, Interpolation, declared
 from mscpkpd.data.event_checks import DIALECTS, read_events
 from mscpkpd.data.event_study import BETWEEN_EPISODES, dose_of, dosed_by
-from mscpkpd.data.events import Event, SameTime, by_subject, given_times, is_event_table, renamed
+from mscpkpd.data.events import Event, SameTime, by_subject, counted_on, given_times, is_event_table, renamed
 from mscpkpd.data.findings import Findings
 from mscpkpd.data.tables import read_table, table_of_frame
 from mscpkpd.dosing import Dose, Regimen

@@ -10,13 +10,14 @@ from mscpkpd.data.record import DOSE_PROPERTIES
 from mscpkpd.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mscpkpd.data.events import Event
+    from mscpkpd.data.tables import Table
 
-__all__ = ["RULES", "RULE_OF", "Covariate", "Declared", "Interpolation", "Varying", "counted_on", "declared",
-           "is_covariate"]  # fmt: skip
+__all__ = ["COVARIATES", "RULES", "RULE_OF", "Covariate", "Declared", "Interpolation", "Varying", "declared",
+           "is_covariate", "record_rows", "records_beside"]  # fmt: skip
 
+COVARIATES = "covariates"  # ends the name of a file beside a study
 RULES = ("locf", "nocb", "linear")
 # by dialect of an event table, "" for none (K1)
 RULE_OF = {"": "nocb", "nonmem": "nocb", "mrgsolve": "nocb", "rxode2": "locf", "monolix": "locf"}
@@ -136,28 +137,47 @@ def is_covariate(column: str) -> bool:
     return column not in DOSE_PROPERTIES
 
 
-def counted_on(events: Sequence[Event], gap: float) -> list[float]:
-    """Return how much later each row of a subject is than its TIME says, where that restarts at a reset (D2).
+def record_rows(
+    subject: str, varying: Sequence[Varying], known: Callable[[str], Covariate]
+) -> Iterator[dict[str, object]]:
+    """Return what a study file cannot hold, for a file beside it: records of a subject, and what those of doses say.
 
     Parameters
     ----------
-    events : sequence of Event
-        Of one subject.
-    gap : float
-        Between two episodes, in the unit of their times.
+    subject : str
+    varying : sequence of Varying
+    known : callable
+        From the name of a covariate to what is declared about it.
 
-    Returns
-    -------
-    list of float
+    Yields
+    ------
+    dict
+        Columns subject, covariate, unit, rule, time [h], value, and dose: the number of a dose, blank for a record.
     """
-    found: list[float] = []
-    last, shift = events[0].time if events else 0.0, 0.0
-    for event in events:
-        if event.resets and event.time + shift < last:
-            shift = last + gap - event.time
-        found.append(shift)
-        last = event.time + shift
-    return found
+    for each in varying:
+        own = known(each.name)
+        common = {"subject": subject, "covariate": each.name, "unit": own.unit, "rule": own.rule}
+        for time, text in zip(each.times, each.texts, strict=True):
+            yield {**common, "time": time, "value": text, "dose": None}
+        for number, (time, text) in enumerate(each.at_doses, 1):
+            yield {**common, "time": time, "value": text, "dose": str(number)}
+
+
+def records_beside(table: Table) -> tuple[dict[str, list[Varying]], dict[str, Covariate]]:
+    """Read what `record_rows` gave: covariates that change by subject, and what is declared by name."""
+    records: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    at_doses: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    known: dict[str, Covariate] = {}
+    for row in table.rows:
+        key = row.text("subject"), row.text("covariate")
+        said = float(row.text("time")), row.text("value")
+        (at_doses if row.text("dose") else records).setdefault(key, []).append(said)
+        known[key[1]] = Covariate(key[1], row.text("unit"), row.text("rule"))
+    found: dict[str, list[Varying]] = {}
+    for (subject, name), own in records.items():
+        times, texts = zip(*own, strict=True)
+        found.setdefault(subject, []).append(Varying(name, times, texts, tuple(at_doses.get((subject, name), ()))))
+    return found, known
 
 
 def _is_number(text: str) -> bool:

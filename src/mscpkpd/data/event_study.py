@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
-from mscpkpd.data.covariates import RULE_OF, Covariate, Declared, Varying, counted_on, declared, is_covariate
+from mscpkpd.data.covariates import RULE_OF, Covariate, Declared, Varying, declared, is_covariate
 from mscpkpd.data.event_checks import read_events
-from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, given_times, renamed
+from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, counted_on, given_times, renamed
 from mscpkpd.data.record import COLUMNS as TIDY
 from mscpkpd.data.record import Record
 from mscpkpd.data.rows import record_of

@@ -6,6 +6,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,14 +14,14 @@ import pandas as pd
 
 from mscpkpd.data.assays import PERCENT_OF_DOSE
 from mscpkpd.data.cells import Reading
-from mscpkpd.data.covariates import Covariate, declared
+from mscpkpd.data.covariates import COVARIATES, Covariate, declared, records_beside
 from mscpkpd.data.event_study import study_of_events
 from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
 from mscpkpd.data.layout import check_tidy, tidy_of_wide
 from mscpkpd.data.record import KNOWN_COLUMNS
 from mscpkpd.data.rows import is_observation, record_of
-from mscpkpd.data.study import COVARIATES, Study, with_covariates
+from mscpkpd.data.study import Study
 from mscpkpd.data.subjects import regimens_of, subjects_of
 from mscpkpd.data.tables import Table, read_table, sheet_names, table_of_frame
 from mscpkpd.errors import UsageError
@@ -124,7 +125,7 @@ def read_study(
         found, notes = _dose_table(path, sheet, doses)
         study = _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit, organ_mass, covariates)
         beside = path.with_name(f"{path.stem}_{COVARIATES}{path.suffix}")
-        return with_covariates(study, read_table(beside)) if beside.is_file() else study
+        return _with_records(study, read_table(beside)) if beside.is_file() else study
 
 
 def study_from_frame(
@@ -311,6 +312,14 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         _at_most(notes),
         tuple(each for each in known if each.unit or each.rule),
     )
+
+
+def _with_records(study: Study, table: Table) -> Study:
+    """The study with the covariates that `Study.save` has written beside it."""
+    varying, known = records_beside(table)
+    subjects = tuple(replace(each, varying=tuple(varying.get(each.id, ()))) for each in study.subjects)
+    stated = {**{each.name: each for each in study.covariates}, **known}
+    return replace(study, subjects=subjects, covariates=tuple(stated.values()))
 
 
 def _masses(organ_mass: Mapping[str, str] | None) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mscpkpd.data.covariates import Covariate, Varying
+from mscpkpd.data.covariates import COVARIATES, Covariate, Varying, record_rows
 from mscpkpd.data.dose_properties import CONTAINED, Properties, stated_amount
 from mscpkpd.data.exports import (
     dose_row,
@@ -33,12 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mscpkpd.data.record import Record
-    from mscpkpd.data.tables import Table
     from mscpkpd.dosing import Regimen
 
-__all__ = ["COVARIATES", "Study", "Subject", "with_covariates"]
-
-COVARIATES = "covariates"  # ends the name of a file beside a study
+__all__ = ["Study", "Subject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +286,7 @@ class Study:
         self.to_frame().to_csv(path, index=False)
         if not self.doses_fit_in_rows:
             self.doses_frame().to_csv(path.with_name(f"{path.stem}_doses{path.suffix}"), index=False)
-        records = [row for subject in self.subjects for row in _covariate_rows(subject, self.covariate)]
+        records = [row for subject in self.subjects for row in record_rows(subject.id, subject.varying, self.covariate)]
         if records:
             pd.DataFrame(records).to_csv(path.with_name(f"{path.stem}_{COVARIATES}{path.suffix}"), index=False)
 
@@ -366,47 +363,6 @@ def _said_by_doses(subject: Subject) -> dict[int, dict[str, str]]:
             if text and time == dose.time:
                 found.setdefault(id(dose), {})[each.name.upper()] = text
     return found
-
-
-def _covariate_rows(subject: Subject, declared: Callable[[str], Covariate]) -> Iterator[dict[str, Any]]:
-    """What a study file cannot hold: the records of covariates that change, and what those of doses say."""
-    for each in subject.varying:
-        known = declared(each.name)
-        common = {"subject": subject.id, "covariate": each.name, "unit": known.unit, "rule": known.rule}
-        for time, text in zip(each.times, each.texts, strict=True):
-            yield {**common, "time": time, "value": text, "dose": None}
-        for number, (time, text) in enumerate(each.at_doses, 1):
-            yield {**common, "time": time, "value": text, "dose": str(number)}
-
-
-def with_covariates(study: Study, table: Table) -> Study:
-    """Return a study with the records of covariates that `Study.save` has written beside it.
-
-    Parameters
-    ----------
-    study : Study
-    table : Table
-        One row for each record.
-
-    Returns
-    -------
-    Study
-    """
-    records: dict[tuple[str, str], list[tuple[float, str]]] = {}
-    at_doses: dict[tuple[str, str], list[tuple[float, str]]] = {}
-    known: dict[str, Covariate] = {}
-    for row in table.rows:
-        key = row.text("subject"), row.text("covariate")
-        said = float(row.text("time")), row.text("value")
-        (at_doses if row.text("dose") else records).setdefault(key, []).append(said)
-        known[key[1]] = Covariate(key[1], row.text("unit"), row.text("rule"))
-    varying: dict[str, list[Varying]] = {}
-    for (subject, name), own in records.items():
-        times, texts = zip(*own, strict=True)
-        varying.setdefault(subject, []).append(Varying(name, times, texts, tuple(at_doses.get((subject, name), ()))))
-    subjects = tuple(replace(each, varying=tuple(varying.get(each.id, ()))) for each in study.subjects)
-    declared = {**{each.name: each for each in study.covariates}, **known}
-    return replace(study, subjects=subjects, covariates=tuple(declared.values()))
 
 
 def _beside(properties: Properties) -> dict[str, str]:

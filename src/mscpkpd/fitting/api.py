@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mscpkpd.covariates import said_of
 from mscpkpd.data import Study
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
@@ -131,6 +132,7 @@ def fit(
         "free": list(outcome.names),
         "fixed": dict(fix or {}),
         "uninformed": list(problem.uninformed),
+        "covariates": {name: problem.rows.rules.get(name, "constant") for name in problem.rows.covariates},
         "tolerance": problem.tolerance,
         "versions": versions(),
         **outcome.settings,
@@ -216,6 +218,9 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     ]
     if problem.fixed:
         notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
+    if problem.rows.covariates:
+        notes.append(f"of each subject, from the study: {', '.join(problem.rows.covariates)} (K1)")
+    notes += said_of(problem.rows.rules)
     return tuple(notes)
 
 
