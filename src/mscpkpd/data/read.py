@@ -317,9 +317,18 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
 def _with_records(study: Study, table: Table) -> Study:
     """The study with the covariates that `Study.save` has written beside it."""
     varying, known = records_beside(table)
-    subjects = tuple(replace(each, varying=tuple(varying.get(each.id, ()))) for each in study.subjects)
+    subjects = []
+    for each in study.subjects:
+        own = tuple(varying.get(each.id, ()))
+        changing = {record.name for record in own}  # of which the rows of observations may show one value alone
+        constant = tuple(pair for pair in each.covariates if pair[0] not in changing)
+        subjects.append(replace(each, varying=own, covariates=constant))
     stated = {**{each.name: each for each in study.covariates}, **known}
-    return replace(study, subjects=subjects, covariates=tuple(stated.values()))
+    notes = (f"{each.name} varies within a subject: {each.rule} between its records, where a model uses it (K1)"
+             for each in known.values() if each.rule)  # fmt: skip
+    return replace(
+        study, subjects=tuple(subjects), covariates=tuple(stated.values()), notes=_at_most([*study.notes, *notes])
+    )
 
 
 def _masses(organ_mass: Mapping[str, str] | None) -> dict[str, float]:

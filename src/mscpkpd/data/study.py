@@ -158,7 +158,7 @@ class Study:
     def digest(self) -> str:
         """SHA-256 of subjects, doses and records.
 
-        Independent of file name, order of rows, unit of time and columns without a meaning; numbers count to 12 digits,
+        Independent of file name, order of rows and columns, unit of time and columns without a meaning; numbers count to 12 digits,
         so that a study that was saved and read again has the same digest. Numbers that change within a subject count
         where a rule is declared for them (K1).
         """
@@ -383,7 +383,8 @@ def _counted(subject: Subject, rules: Mapping[str, str]) -> Subject:
     kept = (
         Varying(each.name, each.times, each.texts) for each in subject.varying if rules.get(each.name) and each.numeric
     )
-    return replace(subject, varying=tuple(sorted(kept, key=lambda each: each.name)))
+    varying = tuple(sorted(kept, key=lambda each: each.name))
+    return replace(subject, varying=varying, covariates=tuple(sorted(subject.covariates)))
 
 
 def _plain(subject: dict[str, Any]) -> dict[str, Any]:
