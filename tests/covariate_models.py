@@ -64,5 +64,5 @@ def touched() -> Model:
 @lru_cache
 def chained() -> Model:
     """The same without exchange: the exact engine follows straight lines, too."""
-    text = TEXT.replace(" + Q/V2*peripheral\"", '"').replace(" + Q)/V*central", ")/V*central")
+    text = TEXT.replace(' + Q/V2*peripheral"', '"').replace(" + Q)/V*central", ")/V*central")
     return loaded(text.replace('"Q/V*central - Q/V2*peripheral"', '"CL*x/V*central - Q/V2*peripheral"'))

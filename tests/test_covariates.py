@@ -139,7 +139,13 @@ def test_k8_a_lagged_dose_takes_the_fraction_of_the_time_at_which_it_enters() ->
 
 def test_e16_durations_and_rates_are_those_of_the_record() -> None:
     """RATE -2 lasts D x, RATE -1 flows at R x; F x of the latter is that of the time at which it enters."""
-    rows = ["1 0 1 100 {} 1 12 {} 1", "1 1 0 . . . . {} .", "1 6 2 . . . . {} 3", "1 13 0 . . . . {} .", "1 30 0 . . . . {} ."]
+    rows = [
+        "1 0 1 100 {} 1 12 {} 1",
+        "1 1 0 . . . . {} .",
+        "1 6 2 . . . . {} 3",
+        "1 13 0 . . . . {} .",
+        "1 30 0 . . . . {} .",
+    ]
     text = "ID TIME EVID AMT RATE ADDL II CMT x\n" + "\n".join(rows)
     slow = amounts(text.format(-2, *["slow"] * 5), "locf")
     assert slow == pytest.approx([35, 70, 70 + 35, 140], **near)  # both last 2 h
@@ -207,7 +213,9 @@ def test_d13_a_unit_in_the_header_is_converted() -> None:
 
 
 def test_a_body_weight_may_change_where_no_dose_is_per_kg() -> None:
-    table = frame("ID TIME EVID AMT CMT WT\n1 0 1 100 central 70\n1 12 0 . central 80").rename(columns={"WT": "WT [kg]"})
+    table = frame("ID TIME EVID AMT CMT WT\n1 0 1 100 central 70\n1 12 0 . central 80").rename(
+        columns={"WT": "WT [kg]"}
+    )
     assert list(simulate(one_compartment(), events=table, outputs=["conc"])["conc"]) == pytest.approx([2 * exp(-1.2)])
 
 
@@ -217,7 +225,11 @@ def test_a_body_weight_may_change_where_no_dose_is_per_kg() -> None:
 @pytest.mark.parametrize(
     ("covariates", "error", "message"),
     [
-        ("midpoint", UsageError, r"covariates='midpoint'; expected locf, nocb or linear \(K1\). Try: covariates='locf'"),
+        (
+            "midpoint",
+            UsageError,
+            r"covariates='midpoint'; expected locf, nocb or linear \(K1\). Try: covariates='locf'",
+        ),
         ({"CL": "spline"}, UsageError, r"covariates=\{'CL': 'spline'\}; expected locf, nocb or linear \(K1\)"),
         ({"WT": "locf"}, UnknownName, "unknown covariate 'WT'"),
     ],

@@ -101,8 +101,12 @@ def with_silent_rows(
         for said in zip(times, texts, strict=True):
             if shown[said] > 0:
                 shown[said] -= 1
-            else:
+                continue
+            row = next((row for row in silent if row["TIME"] == said[0] and column not in row), None)
+            if row is None:
                 silent.append({**silent_row(), "TIME": said[0], "CMT": rows[0]["CMT"], column: said[1]})
+            else:
+                row[column] = said[1]
     return sorted([*rows, *silent], key=lambda row: row["TIME"])
 
 
