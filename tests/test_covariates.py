@@ -358,7 +358,8 @@ def test_a_column_that_the_model_does_not_use_changes_nothing(course: list[tuple
 
 STUDY = (
     "ID TIME EVID AMT ADDL II CMT DVID DV CL OTHER\n1 0 1 100 1 12 central . . 5 a\n1 6 0 . . . conc conc 1.1 . b\n"
-    "1 8 2 . . . conc . . 7 a\n1 12 0 . . . conc conc 2 10 a\n2 0 1 100 . . central . . 6 a\n2 6 0 . . . conc conc 1 6 a"
+    "1 8 2 . . . conc . . 7 a\n1 12 0 . . . conc conc 2 10 a\n2 0 1 100 . . central . . 6 a\n"
+    "2 6 0 . . . conc conc 1 6 a"
 )
 
 
