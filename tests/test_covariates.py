@@ -61,7 +61,9 @@ def test_k1_the_rule_is_declared_and_written_into_the_result() -> None:
     for covariates, dialect, rule in (
         (None, "", "nocb"),
         (None, "mrgsolve", "nocb"),
+        (None, "nonmem", "nocb"),
         (None, "rxode2", "locf"),
+        (None, "monolix", "locf"),
         ("linear", "rxode2", "linear"),
         ({"cl": "linear"}, "", "linear"),
     ):

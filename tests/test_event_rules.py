@@ -370,8 +370,8 @@ def test_d11_numbers_above_4_are_read_where_the_dialect_is_declared() -> None:
     assert simulate(model, events=frame(NAMES.format(5, 6)), dialect="rxode2")["conc"].tolist() == by_name
     set_twice = simulate(model, events=frame(NAMES.format(8, 8)), dialect="mrgsolve")["conc"].tolist()
     assert set_twice == pytest.approx([2 * exp(-0.5), 0.4, 0.06, 0.06 * exp(-0.1)], **near)
-    with pytest.raises(UsageError, match="dialect='monolix'; expected rxode2 or mrgsolve"):
-        simulate(model, events=frame(NAMES.format(5, 6)), dialect="monolix")
+    with pytest.raises(UsageError, match="dialect='phoenix'; expected rxode2 or mrgsolve or nonmem or monolix"):
+        simulate(model, events=frame(NAMES.format(5, 6)), dialect="phoenix")
 
 
 def test_d11_a_number_of_another_dialect_is_refused_with_a_hint() -> None:

@@ -72,7 +72,7 @@ def simulate_events(
         Body weight of subjects without a column ``WEIGHT [kg]``, "70 kg".
     decimal : "." or ","
         Decimal sign.
-    dialect : "", "rxode2" or "mrgsolve"
+    dialect : "", "nonmem", "mrgsolve", "rxode2" or "monolix"
         Whose numbers of EVID above 4 to read (D11), and whose rule for covariates (K1).
     covariates : str or mapping of str to str, optional
         "locf", "nocb" or "linear" between the records of columns that are parameters, or rules by column (K1).

@@ -146,9 +146,10 @@ def simulate(
         Same seed, same numbers. A further subject or schedule changes none of the others.
     progress : callable, optional
         Receives solves done and solves wanted.
-    dialect : "", "rxode2" or "mrgsolve"
-        Whose numbers of EVID above 4 `events` uses; the names replace, multiply and phantom are always read (D11, E36).
-        It also declares the rule for covariates: locf for rxode2, else nocb (K1).
+    dialect : "", "nonmem", "mrgsolve", "rxode2" or "monolix"
+        Whose table `events` is: whose numbers of EVID above 4 it uses (rxode2 and mrgsolve have such; the names
+        replace, multiply and phantom are always read, D11 and E36), and whose rule for covariates holds: locf for
+        rxode2 and monolix, else nocb (K1).
     covariates : str or mapping of str to str, optional
         What holds between the records of columns of `events` that are parameters: "locf", "nocb" or "linear", for all
         or by column, ``{"WT": "linear"}`` (K1 to K8).
