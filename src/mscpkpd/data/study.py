@@ -158,9 +158,9 @@ class Study:
     def digest(self) -> str:
         """SHA-256 of subjects, doses and records.
 
-        Independent of file name, order of rows and columns, unit of time and columns without a meaning; numbers count to 12 digits,
-        so that a study that was saved and read again has the same digest. Numbers that change within a subject count
-        where a rule is declared for them (K1).
+        Independent of file name, order of rows and columns, unit of time and columns without a meaning; numbers count
+        to 12 digits, so that a study that was saved and read again has the same digest. Numbers that change within a
+        subject count where a rule is declared for them (K1).
         """
         rules = {each.name: each.rule for each in self.covariates if each.rule}
         subjects = [
