@@ -172,6 +172,7 @@ def test_e31_a_steady_state_has_the_covariates_in_force_at_its_time() -> None:
     peak = 2 / (1 - exp(-0.2 * 12))
     assert conc(text, "locf")[-1] == pytest.approx(peak * exp(-0.2 * 6), **near)
     assert conc(text, "nocb")[-1] == pytest.approx(peak * exp(-0.4 * 6), **near)
+    assert conc(text, "linear")[-1] == pytest.approx(peak * exp(-0.3 * 6), **near)
 
 
 def test_e27_an_endless_infusion_has_the_covariates_in_force_at_its_time() -> None:
