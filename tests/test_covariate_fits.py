@@ -256,6 +256,7 @@ def test_k7_a_subject_without_a_covariate_that_others_have_is_refused() -> None:
 @pytest.mark.parametrize(
     ("column", "options", "error", "message"),
     [
+        ("CL", {"free": ["CL"]}, DataError, "column 'CL' of the study is a parameter of 'one' that is to be learned"),
         (
             "CL",
             {},
@@ -272,7 +273,7 @@ def test_a_column_that_is_to_be_learned_or_held_is_refused(
     table = table_of(sized(), subjects=2).rename(columns={"WT [kg]": column})
     table[column] = np.where(np.arange(len(table)) % 2, 60.0, 66.0)
     with pytest.raises(error, match=message):
-        pose(sized(), study_of(table), **options)
+        fit(sized(), study_of(table), "least_squares", **options)
 
 
 def test_a_column_of_a_parameter_that_is_not_learned_is_taken() -> None:

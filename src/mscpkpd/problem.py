@@ -28,7 +28,15 @@ from mscpkpd.units import to_unit
 if TYPE_CHECKING:
     from mscpkpd.engine.predictions import Predictions
 
-__all__ = ["FIT_TOLERANCE", "FreeParameter", "Prediction", "Problem", "pose", "refuse_impossible_rows"]
+__all__ = [
+    "FIT_TOLERANCE",
+    "FreeParameter",
+    "Prediction",
+    "Problem",
+    "pose",
+    "refuse_impossible_rows",
+    "refuse_unclear_columns",
+]
 
 FIT_TOLERANCE = 1e-8  # relative, of the solver; looser values bias variance estimates (G10)
 
@@ -333,8 +341,8 @@ def pose(
     rows, groups = bind(model, study)
     routes = tuple(sorted({dose.route for group in groups for dose in group.regimen.doses}))
     involved = {*build_system(model, rows.outputs, routes).parameters, *_noise_names(model, rows)}
-    with_prior = set(model.free_names) if free is None else set(free)
-    _refuse_covariates(model, rows, with_prior, fix or {})
+    with_prior = set(model.free_names) - rows.covariates.keys() if free is None else set(free)
+    _refuse_columns(model, rows, with_prior, fix or {})
     informed = tuple(name for name in model.parameter_names if name in with_prior & involved)
     if not informed:
         raise UsageError(
@@ -352,7 +360,25 @@ def pose(
     )
 
 
-def _refuse_covariates(model: Model, rows: Rows, learned: Collection[str], fixed: Mapping[str, float]) -> None:
+def refuse_unclear_columns(problem: Problem, free: Collection[str] | None) -> None:
+    """Refuse a column of the study that states a parameter with a prior, where nobody said what is to be learned.
+
+    Parameters
+    ----------
+    problem : Problem
+    free : collection of str, optional
+        What was asked for.
+
+    Raises
+    ------
+    DataError
+        With the column.
+    """
+    if free is None:
+        _refuse_columns(problem.model, problem.rows, problem.model.free_names, {})
+
+
+def _refuse_columns(model: Model, rows: Rows, learned: Collection[str], fixed: Mapping[str, float]) -> None:
     """Refuse a column of the study that states what is to be learned, or what is held at another value."""
     for name, values in rows.covariates.items():
         if name in learned:

@@ -18,7 +18,7 @@ from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, ma
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
 from mscpkpd.fitting.result import Fit, Posterior, load_fit, versions
 from mscpkpd.model import Model
-from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows
+from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows, refuse_unclear_columns
 
 if TYPE_CHECKING:
     import pymc
@@ -119,6 +119,7 @@ def fit(
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
     problem = _started(pose(model, study, free, fix), start)
+    refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
     began = time.time()
     if method == "least_squares":
@@ -180,6 +181,7 @@ def to_pymc(
     from mscpkpd.fitting.bayes import build_pymc
 
     problem = pose(model, study, free, fix)
+    refuse_unclear_columns(problem, free)
     if problem.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
