@@ -17,6 +17,7 @@ from event_models import TEXT, frame, loaded, one_compartment
 from mscpkpd import cli
 from mscpkpd.data import read_study, study_from_frame
 from mscpkpd.errors import DataError, ModelError, UnknownName, UsageError
+from mscpkpd.observations import bind
 from mscpkpd.simulation import simulate
 
 near = {"rel": 1e-6}  # L9
@@ -393,6 +394,14 @@ def test_a_study_with_covariates_that_change_comes_back_from_every_table(tmp_pat
     written = study_from_frame(made.to_nonmem())
     assert written.digest == made.digest
     assert made.to_nonmem()["EVID"].tolist().count(2) == 1  # the record at 8 h stands alone (E35)
+
+
+def test_a_decimal_comma_is_read_in_covariates_too() -> None:
+    text = STUDY.replace("1.1 . b", "1,1 . b").replace(". . 7 a", ". . 7,5 a").replace(" 6 a", " 6,5 a")
+    made = study_from_frame(frame(text), unit="mg/L", time_unit="h", amount_unit="mg", decimal=",")
+    assert made.subject("1").varying[0].texts == ("5", "7.5", "10")
+    rows, _ = bind(one_compartment(), made)
+    assert rows.covariates["CL"].tolist() == [7.5, 10, 6.5]
 
 
 # ---- the shell -------------------------------------------------------------------------------------------------------

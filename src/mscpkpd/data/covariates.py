@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.record import DOSE_PROPERTIES
 from mscpkpd.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from mscpkpd.data.tables import Table
 
 __all__ = ["COVARIATES", "RULES", "RULE_OF", "Covariate", "Declared", "Interpolation", "Varying", "declared",
-           "is_covariate", "record_rows", "records_beside"]  # fmt: skip
+           "is_covariate", "record_rows", "records_beside", "with_points"]  # fmt: skip
 
+COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 COVARIATES = "covariates"  # ends the name of a file beside a study
 RULES = ("locf", "nocb", "linear")
 # by dialect of an event table, "" for none (K1)
@@ -135,6 +137,33 @@ def declared(covariates: Interpolation | None, default: str, columns: Iterable[s
 def is_covariate(column: str) -> bool:
     """Whether a column without a meaning of its own may change: properties of a dose never do (K9)."""
     return column not in DOSE_PROPERTIES
+
+
+def with_points(table: Table, decimal: str, known: Collection[str]) -> Table:
+    """Return a table with a decimal point in columns without a meaning: they are kept as text, and read elsewhere.
+
+    Parameters
+    ----------
+    table : Table
+    decimal : "." or ","
+        Decimal sign of the table.
+    known : collection of str
+        Columns with a meaning, which are left alone.
+
+    Returns
+    -------
+    Table
+    """
+    if decimal == ".":
+        return table
+    rows = []
+    for row in table.rows:
+        cells = row.cells.items()
+        kept = {
+            name: text if name in known or not COMMA.fullmatch(text) else text.replace(",", ".") for name, text in cells
+        }
+        rows.append(replace(row, cells=kept))
+    return replace(table, rows=tuple(rows))
 
 
 def record_rows(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
-from mscpkpd.data.covariates import RULE_OF, Covariate, Declared, Varying, declared, is_covariate
+from mscpkpd.data.covariates import RULE_OF, Covariate, Declared, Varying, declared, is_covariate, with_points
 from mscpkpd.data.event_checks import read_events
 from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, counted_on, given_times, renamed
 from mscpkpd.data.record import COLUMNS as TIDY
@@ -37,6 +37,7 @@ TITLES = {
     "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
     "lower": "limit", "upper": "dv",
 }  # fmt: skip
+WEIGHTS = ("weight", "wt")
 BETWEEN_EPISODES = 1.0  # hours: what is before a reset and what is after it never share a time
 STEADY = {0: "", 1: "reached", 2: "added"}
 TIMED_BY = {-1.0: "model rate", -2.0: "model duration"}
@@ -80,6 +81,8 @@ def study_of_events(
         With everything that is wrong.
     """
     reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units)
+    table = with_points(reading.table, reading.decimal, {*KNOWN, _weight_column(reading.table) or ""})
+    reading = replace(reading, table=table)
     events, notes = read_events(reading, "h", regroup=regroup)
     build = _Build(reading, _texts(outputs), _texts(routes), declared(covariates, RULE_OF[""], reading.table.columns))
     events, restarts = _counted_on(events)
@@ -319,15 +322,19 @@ class _Build:
 
     def _varying(self, name: str, events: Sequence[Event], dosing: Sequence[Event]) -> Varying:
         said = [event for event in events if event.row.text(name)]  # K7
-        at_doses = tuple((_exact(event.time), event.row.text(name)) for event in dosing)
+        at_doses = tuple((_exact(event.time), self._pointed(event, name)) for event in dosing)
         times = tuple(_exact(event.time) for event in said)
-        found = Varying(name, times, tuple(event.row.text(name) for event in said), at_doses)
+        found = Varying(name, times, tuple(self._pointed(event, name) for event in said), at_doses)
         self.changing[name] = None
         use = (
             f"{self.rules.of(name)} between its records, where a model uses it" if found.numeric else "used by nothing"
         )
         self.notes.add(f"{self._title(name)} varies within a subject: {use} (K1)")
         return found
+
+    def _pointed(self, event: Event, name: str) -> str:
+        """A cell with a decimal point; that of the body weight still has the sign of the table."""
+        return event.row.text(name).replace(self.reading.decimal, ".") if name in WEIGHTS else event.row.text(name)
 
     def _title(self, name: str) -> str:
         return self.reading.table.titles[name]
@@ -496,7 +503,7 @@ def _plain(text: str) -> str:
 
 
 def _weight_column(table: Table) -> str | None:
-    return next((name for name in ("weight", "wt") if table.units.get(name)), None)
+    return next((name for name in WEIGHTS if table.units.get(name)), None)
 
 
 def _weight_unit(table: Table) -> str:

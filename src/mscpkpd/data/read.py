@@ -14,7 +14,7 @@ import pandas as pd
 
 from mscpkpd.data.assays import PERCENT_OF_DOSE
 from mscpkpd.data.cells import Reading
-from mscpkpd.data.covariates import COVARIATES, Covariate, declared, records_beside
+from mscpkpd.data.covariates import COVARIATES, Covariate, declared, records_beside, with_points
 from mscpkpd.data.event_study import study_of_events
 from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
@@ -279,6 +279,7 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         findings.stop()
     check_tidy(table, findings)
     findings.stop()
+    table = with_points(table, decimal, KNOWN_COLUMNS)
     times = {"time": time_unit, "dose_time": time_unit}
     stated = {column: text for column, text in {"value": unit, **times}.items() if text}
     reading = Reading(table, findings, decimal, stated, _masses(organ_mass))
