@@ -6,27 +6,23 @@ through the dose of its subject. Subjects who were dosed alike form one group, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mscpkpd.administration import administered
 from mscpkpd.conversions import factor_of
-from mscpkpd.covariates import check_line, parameter_of, track_of
-from mscpkpd.covariates import factor_of as covariate_factor
+from mscpkpd.covariates import CovariateColumns
 from mscpkpd.data import Record, Study, Subject
-from mscpkpd.data.covariates import Varying
 from mscpkpd.dosing import Dose, Regimen
-from mscpkpd.engine.course import Course, Given, Track
-from mscpkpd.engine.system import build_system
+from mscpkpd.engine.course import Course
 from mscpkpd.errors import DataError, MscError, UnknownName
 from mscpkpd.model import Model, Output
 from mscpkpd.units import to_unit
 
 __all__ = ["Group", "Rows", "bind"]
 
-WEIGHTS = ("wt", "weight")  # body weight stands in a field of its own; a parameter of this name is the same
 KINDS = ("value", "left", "right", "interval", "mean", "logmean")
 
 
@@ -122,7 +118,7 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
     findings: list[MscError] = []
     seen = {record.output for record in study.records}
     outputs = tuple(name for name in model.output_names if name in seen)
-    columns_of = _Columns(model, study, outputs, findings)
+    columns_of = CovariateColumns(model, study, outputs, findings)
     courses = {subject.id: columns_of.course(subject) for subject in study.subjects}
     groups, position = _groups(model, study, findings, courses)
     columns: list[tuple[float, ...]] = []
@@ -200,135 +196,6 @@ def _given_before(study: Study, record: Record) -> int | None:
         return None
     doses = study.subject(record.subject).regimen.doses
     return sum(dose.time <= record.time * (1 + 1e-11) for dose in doses) - record.pre_dose
-
-
-class _Columns:
-    """Columns of a study that are parameters which its outputs depend on: covariates (K1)."""
-
-    def __init__(self, model: Model, study: Study, outputs: tuple[str, ...], findings: list[MscError]) -> None:
-        self.model, self.study, self.findings = model, study, findings
-        self.rules: dict[str, str] = {}
-        self.names = self._names(outputs)
-
-    def _names(self, outputs: tuple[str, ...]) -> dict[str, str]:
-        """Parameter by column."""
-        columns = dict.fromkeys(
-            name for s in self.study.subjects for name in (*dict(s.covariates), *(each.name for each in s.varying))
-        )
-        columns |= dict.fromkeys(name for name in WEIGHTS if any(s.weight is not None for s in self.study.subjects))
-        stated = {column: parameter_of(self.model, column) for column in columns}
-        if not any(stated.values()):
-            return {}
-        known = {*self.model.route_names, *self.model.state_names}
-        routes = {d.route for s in self.study.subjects for d in s.regimen if d.route in known}
-        needed = {*build_system(self.model, outputs, tuple(sorted(routes))).parameters}
-        noises = (self.model.output(name).noise for name in outputs)
-        noisy = {name for noise in noises if noise is not None for name in noise.parameters}
-        for column, name in stated.items():
-            if name in noisy:
-                problem = f"column '{column}' is a parameter of the noise of model '{self.model.name}'"
-                self._find(problem, hint="another name for the column: the noise has one value for all")
-        return {column: name for column, name in stated.items() if name in needed - noisy}
-
-    def _find(self, problem: str, *, where: str = "", expected: str = "", hint: str = "") -> None:
-        self.findings.append(DataError(problem, where=where, expected=expected, hint=hint))
-
-    def course(self, subject: Subject) -> Course | None:
-        """Covariates of one subject; what is wrong with them becomes a finding."""
-        before, tracks, own = len(self.findings), list[Track](), list[tuple[tuple[float, float | None], ...]]()
-        varying = {each.name: each for each in subject.varying}
-        for column, name in self.names.items():
-            if name in (track.name for track in tracks):
-                continue
-            if column in varying:
-                track = self._changing(subject, varying[column], name)
-                if track is not None:
-                    tracks.append(track)
-                    said = varying[column].at_doses
-                    own.append(tuple((time, self._number(subject, column, text)) for time, text in said))
-                continue
-            number = self._constant(subject, column, name)
-            if number is not None:
-                tracks.append(Track(name, "locf", (0.0,), (number,)))
-                own.append(())
-        for name in dict.fromkeys(self.names.values()):
-            if name not in (track.name for track in tracks) and len(self.findings) == before:
-                hint = "a value in one of its rows, or without the subject"
-                self._find(f"subject '{subject.id}' has no '{name}', which others have (K1)", hint=hint)
-        if not tracks or len(self.findings) > before:
-            return None
-        if not any(track.varies for track in tracks):
-            return Course(tuple(tracks))
-        given = tuple(
-            Given(
-                next((each[k][0] for each in own if each), dose.time),
-                tuple(each[k][1] if each else None for each in own),
-            )
-            for k, dose in enumerate(subject.regimen.doses)
-        )
-        return Course(tuple(tracks), given)
-
-    def _constant(self, subject: Subject, column: str, name: str) -> float | None:
-        text = dict(subject.covariates).get(column)
-        if text is not None:
-            return self._number(subject, column, text)
-        if column not in WEIGHTS or subject.weight is None:
-            return None
-        return subject.weight * covariate_factor(self.model, name, "kg")
-
-    def _changing(self, subject: Subject, records: Varying, name: str) -> Track | None:
-        rule, where = self.study.covariate(records.name).rule, f"subject '{subject.id}'"
-        if not rule:
-            problem = f"'{records.name}' changes, and nothing says what holds between its records (K1)"
-            self._find(problem, where=where, expected="locf, nocb or linear", hint="covariates='locf'")
-            return None
-        numbers = [self._number(subject, records.name, text) for text in records.texts]
-        values = [number for number in numbers if number is not None]
-        if len(values) < len(numbers):
-            return None
-        self.rules[name] = rule
-        try:
-            if rule == "linear":
-                check_line(self.model, name, values, where)
-        except MscError as error:
-            self.findings.append(error)
-            return None
-        return track_of(name, rule, records.times, values)
-
-    def _number(self, subject: Subject, column: str, text: str) -> float | None:
-        """A cell in the unit of its parameter; None where it says nothing."""
-        if not text:
-            return None
-        where, name = f"subject '{subject.id}'", self.names[column]
-        try:
-            number = float(text)
-        except ValueError:
-            self._find(f"'{text}' in column '{column}', a parameter of the model", where=where, expected="a number")
-            return None
-        try:
-            return number * covariate_factor(self.model, name, self.study.covariate(column).unit, where)
-        except MscError as error:
-            self.findings.append(error)
-            return None
-
-    def at_rows(self, records: Sequence[Record], courses: Mapping[str, Course | None]) -> dict[str, np.ndarray]:
-        """Each covariate at each row, by parameter: of its own record (K6), or of its time where that says nothing."""
-        found: dict[str, np.ndarray] = {}
-        for column, name in self.names.items():
-            if name not in found:
-                found[name] = np.array([self._at(record, column, name, courses[record.subject]) for record in records])
-        return found
-
-    def _at(self, record: Record, column: str, name: str, course: Course | None) -> float:
-        track = next(track for track in course.tracks if track.name == name) if course else None
-        if track is None:
-            return self.model.values[name]
-        if not track.varies:
-            return track.values[0]
-        text = dict(record.extra).get(column, "")
-        stated = self._number(self.study.subject(record.subject), column, text)
-        hours = record.time * to_unit(f"1 {record.time_unit}", "h")
-        return track.at(hours) if stated is None else stated
 
 
 def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...]:
