@@ -12,6 +12,7 @@ import typer
 from mscpkpd.cli.console import say, show_json, show_table, table_records
 from mscpkpd.cli.options import (
     AmountUnit,
+    Covariates,
     DataUnit,
     Decimal,
     Doses,
@@ -26,7 +27,7 @@ from mscpkpd.cli.options import (
 )
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
-from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_settings
+from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_rules, read_settings
 from mscpkpd.files import check_place
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def fit(
     outputs: Observed = None,
     routes: Routes = None,
     doses: Doses = None,
+    covariates: Covariates = None,
     as_json: Json = False,
 ) -> int:
     """Fit a model to a study; the summary says what the data taught about each parameter."""
@@ -73,11 +75,15 @@ def fit(
 
     with in_shell_words("values"):
         chosen = load_model(model, values)
-    named = {"outputs": read_mapping(outputs, "--outputs"), "routes": read_mapping(routes, "--routes")}
+    named: dict[str, Any] = {"outputs": read_mapping(outputs, "--outputs"), "routes": read_mapping(routes, "--routes")}
+    named["covariates"] = read_rules(covariates, "--covariates")
     with in_shell_words("layout", "sheet", "decimal", "unit", "time_unit", "amount_unit", "doses", *named):
         table: dict[str, Any] = {"layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit, **named}
         study = read_study(data, **table, time_unit=time_unit, amount_unit=amount_unit, doses=doses)
-    with in_shell_words("method", "free", "fix", "draws", "tune", "chains"), progress(f"{method}, {data.name}") as tell:
+    with (
+        in_shell_words("method", "free", "fix", "draws", "tune", "chains", "covariates"),
+        progress(f"{method}, {data.name}") as tell,
+    ):
         if method == "nuts":
             tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw
         found = fit_model(

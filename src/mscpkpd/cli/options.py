@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "AmountUnit",
+    "Covariates",
     "DataUnit",
     "Decimal",
     "Doses",
@@ -38,4 +39,6 @@ Observed = Annotated[
     str | None, typer.Option(metavar="1=conc,2=il10", help="What DVID, else CMT, observes.", rich_help_panel=TABLE)
 ]
 Routes = Annotated[str | None, typer.Option(metavar="1=iv,2=ip", help="Route by CMT of a dose.", rich_help_panel=TABLE)]
+BETWEEN = "Between records of covariates: locf, nocb or linear, or WT=linear,CRCL=locf."
+Covariates = Annotated[str | None, typer.Option(metavar="RULE", help=BETWEEN, rich_help_panel=TABLE)]
 Doses = Annotated[Path | None, typer.Option(metavar="FILE", help="Second table, of doses.", rich_help_panel=TABLE)]

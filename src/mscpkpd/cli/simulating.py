@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, show_table, table_records
-from mscpkpd.cli.options import Decimal, Json, Seed, Values
+from mscpkpd.cli.options import Covariates, Decimal, Json, Seed, Values
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
-from mscpkpd.cli.words import in_shell_words, read_names, read_numbers, read_settings
+from mscpkpd.cli.words import in_shell_words, read_names, read_numbers, read_rules, read_settings
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.files import check_place, whole_file
 
@@ -92,6 +92,7 @@ def simulate(
     step: Annotated[str | None, typer.Option(help='Regular grid: "1 h".', rich_help_panel=WHEN)] = None,
     outputs: Annotated[str | None, typer.Option(metavar="a,b", help="Columns wanted; all by default.")] = None,
     decimal: Decimal = ".",
+    covariates: Covariates = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
@@ -103,11 +104,14 @@ def simulate(
     _check_given(asked)
     grid = _times(times, step, until)
     wanted, changes = read_names(outputs, "--outputs"), read_settings(settings, "--set")
+    rules = read_rules(covariates, "--covariates")
+    if rules is not None and events is None:
+        raise UsageError("--covariates without --events", hint="--set a=1 for one value")
     if events is not None:
         others = {"--fit": fit, "--draws": draws, "--until": until, "--step": step}
         _check_beside_events([name for name, value in others.items() if value is not None], subjects, as_table=as_table)
         chosen, _ = _model(model, values, None)
-        return _rows(_changed(chosen, changes), events, grid, wanted, weight, decimal, out, as_json=as_json)
+        return _rows(_changed(chosen, changes), events, grid, wanted, weight, decimal, out, rules, as_json=as_json)
     from mscpkpd.simulation import simulate as run
 
     chosen, source = _model(model, values, fit)
@@ -268,14 +272,17 @@ def _rows(  # noqa: PLR0917 - the options that go with an event table
     weight: str | None,
     decimal: str,
     out: Path,
+    rules: dict[str, str] | str | None,
     *,
     as_json: bool,
 ) -> int:
     """Write the row output of an event table (conventions, section 8)."""
     from mscpkpd.event_output import simulate_events
 
-    with in_shell_words("weight", "decimal"):
-        rows = simulate_events(model, events, outputs=wanted, times=times, weight=weight, decimal=decimal)
+    with in_shell_words("weight", "decimal", "covariates"):
+        rows = simulate_events(
+            model, events, outputs=wanted, times=times, weight=weight, decimal=decimal, covariates=rules
+        )
     with whole_file(out) as part:
         rows.to_csv(part, index=False, lineterminator="\n")
     failures: list[str] = rows.attrs["failures"]
@@ -284,7 +291,9 @@ def _rows(  # noqa: PLR0917 - the options that go with an event table
     if as_json:
         facts = {"complete": not verdict, "verdict": verdict or "every solve succeeded", "out": str(out)}
         units = rows.attrs["units"]
-        show_json({**facts, "rows": len(rows), "units": units, "failures": failures, "notes": list(notes)})
+        covariates = rows.attrs["covariates"]
+        told = {"failures": failures, "notes": list(notes), "covariates": covariates}
+        show_json({**facts, "rows": len(rows), "units": units, **told})
     else:
         say(*([verdict, *failures[:10]] if verdict else []))
         say(f"{model.name}: {_count(len(rows), 'row')} of {_count(rows['ID'].nunique(), 'subject')}")

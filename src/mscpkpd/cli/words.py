@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from mscpkpd.errors import MscError, UsageError
 
-__all__ = ["in_shell_words", "read_mapping", "read_names", "read_numbers", "read_settings"]
+__all__ = ["in_shell_words", "read_mapping", "read_names", "read_numbers", "read_rules", "read_settings"]
 
 
 def read_names(text: str | None, option: str) -> tuple[str, ...] | None:
@@ -69,6 +69,27 @@ def read_mapping(text: str | None, option: str) -> dict[int | str, str] | str | 
         if key in found:
             raise UsageError(f"'{key}' stands twice", where=option, expected="each number once")
         found[key] = name
+    return found
+
+
+def read_rules(text: str | None, option: str) -> dict[str, str] | str | None:
+    """Read ``WT=linear,CRCL=locf`` as rules by name; a rule alone is one for all; None where the option is not given.
+
+    Raises
+    ------
+    UsageError
+        For a part that is no ``name=rule``, or a name twice.
+    """
+    if text is None or "=" not in text:
+        return text
+    found: dict[str, str] = {}
+    for part in _parts(text, option, "WT=linear,CRCL=locf"):
+        name, equals, rule = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and rule):
+            raise UsageError(f"'{part}'", where=option, expected="name=rule", hint=f"{option} WT=linear")
+        if name in found:
+            raise UsageError(f"'{name}' stands twice", where=option, expected="each name once")
+        found[name] = rule
     return found
 
 

@@ -26,7 +26,8 @@ TIME_UNIT_HINT = "the header 'TIME [h]', or time_unit='h'"
 # by EVID: what a row does
 EVENTS = {0: "observation", 1: "dose", 2: "other", 3: "reset", 4: "reset and dose"}
 # by dialect: numbers of events that have names and no number that all programs share (D11)
-DIALECTS = {"rxode2": {"5": "replace", "6": "multiply", "7": "phantom"}, "mrgsolve": {"8": "replace"}}
+DIALECTS = {"rxode2": {"5": "replace", "6": "multiply", "7": "phantom"}, "mrgsolve": {"8": "replace"},
+            "nonmem": {}, "monolix": {}}  # fmt: skip
 
 
 def read_events(

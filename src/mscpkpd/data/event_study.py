@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
+from mscpkpd.data.covariates import RULE_OF, Covariate, Declared, Varying, declared, is_covariate, with_points
 from mscpkpd.data.event_checks import read_events
-from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, given_times, renamed
+from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, counted_on, given_times, renamed
 from mscpkpd.data.record import COLUMNS as TIDY
 from mscpkpd.data.record import Record
 from mscpkpd.data.rows import record_of
@@ -20,8 +21,9 @@ from mscpkpd.errors import DosingError, UnitError, closest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mscpkpd.data.covariates import Interpolation
 
-__all__ = ["dose_of", "dosed_by", "study_of_events"]
+__all__ = ["BETWEEN_EPISODES", "dose_of", "dosed_by", "study_of_events"]
 
 NUMBER = re.compile(r"\d+(\.0*)?")
 # cells that mean the same in an event table and in a tidy one
@@ -35,6 +37,7 @@ TITLES = {
     "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
     "lower": "limit", "upper": "dv",
 }  # fmt: skip
+WEIGHTS = ("weight", "wt")
 BETWEEN_EPISODES = 1.0  # hours: what is before a reset and what is after it never share a time
 STEADY = {0: "", 1: "reached", 2: "added"}
 TIMED_BY = {-1.0: "model rate", -2.0: "model duration"}
@@ -47,6 +50,7 @@ def study_of_events(
     routes: str | Mapping[int | str, str] | None,
     *,
     regroup: bool = False,
+    covariates: Interpolation | None = None,
 ) -> Study:
     """Read a study out of an event table.
 
@@ -63,6 +67,8 @@ def study_of_events(
         a state of the model (D6).
     regroup : bool
         Whether rows of one subject may stand apart (D1).
+    covariates : str or mapping of str to str, optional
+        "locf", "nocb" or "linear" between the records of covariates, or rules by column; nocb by default (K1).
 
     Returns
     -------
@@ -75,8 +81,10 @@ def study_of_events(
         With everything that is wrong.
     """
     reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units)
+    table = with_points(reading.table, reading.decimal, {*KNOWN, _weight_column(reading.table) or ""})
+    reading = replace(reading, table=table)
     events, notes = read_events(reading, "h", regroup=regroup)
-    build = _Build(reading, _texts(outputs), _texts(routes))
+    build = _Build(reading, _texts(outputs), _texts(routes), declared(covariates, RULE_OF[""], reading.table.columns))
     events, restarts = _counted_on(events)
     notes += restarts
     notes += [
@@ -103,7 +111,7 @@ def study_of_events(
     return Study(
         name, subjects, tuple(records), reading.table.source, _is_synthetic(reading),
         tuple(dict.fromkeys(row.text("study") for row in reading.table.rows if row.text("study"))),
-        (*notes[:20], *sorted(build.notes)),
+        (*notes[:20], *sorted(build.notes)), build.declared(),
     )  # fmt: skip
 
 
@@ -113,14 +121,13 @@ def _counted_on(events: Sequence[Event]) -> tuple[tuple[Event, ...], list[str]]:
     if not any(event.resets for event in events):
         return tuple(events), notes
     for subject, own in by_subject(events).items():
-        last, shift = own[0].time, 0.0
-        for event in own:
-            if event.resets and event.time + shift < last:
-                shift = last + BETWEEN_EPISODES - event.time
+        before = 0.0
+        for event, shift in zip(own, counted_on(own, BETWEEN_EPISODES), strict=True):
+            if shift != before:
                 problem = f"row {event.row.number}: time of subject '{subject}' restarts"
                 notes.append(f"{problem} and is counted on, {shift:g} h later (D2)")
             found.append(replace(event, time=event.time + shift) if shift else event)
-            last = event.time + shift
+            before = shift
     return tuple(found), notes
 
 
@@ -170,8 +177,11 @@ def _texts(names: str | Mapping[int | str, str] | None) -> str | dict[str, str]:
 class _Build:
     """Makes subjects and records; holds what is said once for a whole table."""
 
-    def __init__(self, reading: Reading, outputs: str | dict[str, str], routes: str | dict[str, str]) -> None:
-        self.reading, self.outputs, self.routes = reading, outputs, routes
+    def __init__(
+        self, reading: Reading, outputs: str | dict[str, str], routes: str | dict[str, str], rules: Declared
+    ) -> None:
+        self.reading, self.outputs, self.routes, self.rules = reading, outputs, routes, rules
+        self.changing: dict[str, None] = {}
         self.notes: set[str] = set()
         self.told: set[str] = set()
         self.giver: Event | None = None  # the first dose of the table, for resets of subjects without one
@@ -209,8 +219,10 @@ class _Build:
         acting = [event for event in events if event.acts]
         giver = next((event for event in acting if event.doses), self.giver)
         doses: list[Dose] = []
+        rows: list[Event] = []
         for event, times in zip(acting, given_times(acting), strict=True):
             doses += self._doses(event, times) if event.doses else self._reset(event, giver)
+            rows += [event] * (len(doses) - len(rows))
         weight = self._weight(name, events)
         per_kg = [event for event, unit in ((e, self._unit(e)) for e in events if e.doses) if unit.endswith("/kg")]
         if (
@@ -221,7 +233,9 @@ class _Build:
             hint = "a column 'WEIGHT [kg]', or the dose in cells"
             self._note(per_kg[0].row, "amt", f"subject '{name}' is dosed per kg without a weight (T4)", hint=hint)
         species = next((event.row.text("species") for event in events if event.row.text("species")), "")
-        return Subject(name, Regimen(tuple(doses)), weight, species, self._covariates(events))
+        order = sorted(range(len(doses)), key=lambda k: doses[k].time)
+        constant, varying = self._covariates(events, [rows[k] for k in order])
+        return Subject(name, Regimen(tuple(doses)), weight, species, constant, varying=varying)
 
     def _unit(self, event: Event) -> str:
         table = self.reading.table
@@ -281,24 +295,59 @@ class _Build:
             return None
         different = next((row for row in stated if row.text(column) != stated[0].text(column)), None)
         if different is not None:
-            self._note(different, column, f"weight of subject '{name}' changes (K1)", hint="one weight, that at dosing")
+            if any(self._unit(event).endswith("/kg") for event in events if event.doses):
+                problem = f"weight of subject '{name}' changes (K1)"
+                self._note(different, column, problem, hint="one weight, that at dosing")
             return None
         row = Row(stated[0].number, {"weight": stated[0].text(column)}, {"weight": column.upper()})
         return self.tidy.measure(row, "weight", "kg", hint=f"the header '{column.upper()} [kg]'")
 
-    def _covariates(self, events: Sequence[Event]) -> tuple[tuple[str, str], ...]:
-        constant = []
-        known = {*KNOWN, _weight_column(self.reading.table)}
+    def _covariates(
+        self, events: Sequence[Event], dosing: Sequence[Event]
+    ) -> tuple[tuple[tuple[str, str], ...], tuple[Varying, ...]]:
+        """Columns that are constant within a subject, and those that are not; `dosing` has the row of each dose."""
+        constant, varying = [], []
+        weight = _weight_column(self.reading.table)
         for name in self.reading.table.columns:
-            if name in known:
+            if name in KNOWN and name != weight:
                 continue
             texts = {event.row.text(name) for event in events if event.row.text(name)}
-            if len(texts) == 1:
+            if len(texts) == 1 and name != weight:
                 constant.append((name, texts.pop()))
-            elif texts:
-                title = self.reading.table.titles[name]
-                self.notes.add(f"{title} varies within a subject: kept with its rows, used by nothing (K1)")
-        return tuple(constant)
+            elif len(texts) > 1 and is_covariate(name):
+                varying.append(self._varying(name, events, dosing))
+            elif len(texts) > 1:
+                self.notes.add(f"{self._title(name)} varies within a subject: kept with its rows, used by nothing (K9)")
+        return tuple(constant), tuple(varying)
+
+    def _varying(self, name: str, events: Sequence[Event], dosing: Sequence[Event]) -> Varying:
+        said = [event for event in events if event.row.text(name)]  # K7
+        at_doses = tuple((_exact(event.time), self._pointed(event, name)) for event in dosing)
+        times = tuple(_exact(event.time) for event in said)
+        found = Varying(name, times, tuple(self._pointed(event, name) for event in said), at_doses)
+        self.changing[name] = None
+        use = (
+            f"{self.rules.of(name)} between its records, where a model uses it" if found.numeric else "used by nothing"
+        )
+        self.notes.add(f"{self._title(name)} varies within a subject: {use} (K1)")
+        return found
+
+    def _pointed(self, event: Event, name: str) -> str:
+        """A cell with a decimal point; that of the body weight still has the sign of the table."""
+        return event.row.text(name).replace(self.reading.decimal, ".") if name in WEIGHTS else event.row.text(name)
+
+    def _title(self, name: str) -> str:
+        return self.reading.table.titles[name]
+
+    def declared(self) -> tuple[Covariate, ...]:
+        """Unit and rule of each covariate that has one."""
+        table = self.reading.table
+        names = [name for name in table.columns if name not in KNOWN or name == _weight_column(table)]
+        found = [
+            Covariate(name, table.units.get(name, ""), self.rules.of(name) if name in self.changing else "")
+            for name in names
+        ]
+        return tuple(each for each in found if each.unit or each.rule)
 
     # ---- records -----------------------------------------------------------------------------------------------------
 
@@ -454,7 +503,7 @@ def _plain(text: str) -> str:
 
 
 def _weight_column(table: Table) -> str | None:
-    return next((name for name in ("weight", "wt") if table.units.get(name)), None)
+    return next((name for name in WEIGHTS if table.units.get(name)), None)
 
 
 def _weight_unit(table: Table) -> str:

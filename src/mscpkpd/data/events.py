@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 
     from mscpkpd.data.tables import Row, Table
 
-__all__ = ["COLUMNS", "NAMED", "Event", "SameTime", "by_subject", "given_times", "is_event_table", "renamed"]
+__all__ = [
+    "COLUMNS",
+    "NAMED",
+    "Event",
+    "SameTime",
+    "by_subject",
+    "counted_on",
+    "given_times",
+    "is_event_table",
+    "renamed",
+]
 
 # columns with a meaning (2.1); everything else is a covariate or a property of its row
 COLUMNS = (
@@ -160,4 +170,28 @@ def by_subject(events: Sequence[Event]) -> dict[str, list[Event]]:
     found: dict[str, list[Event]] = {}
     for event in events:
         found.setdefault(event.subject, []).append(event)
+    return found
+
+
+def counted_on(events: Sequence[Event], gap: float) -> list[float]:
+    """Return how much later each row of a subject is than its TIME says, where that restarts at a reset (D2).
+
+    Parameters
+    ----------
+    events : sequence of Event
+        Of one subject.
+    gap : float
+        Between two episodes, in the unit of their times.
+
+    Returns
+    -------
+    list of float
+    """
+    found: list[float] = []
+    last, shift = events[0].time if events else 0.0, 0.0
+    for event in events:
+        if event.resets and event.time + shift < last:
+            shift = last + gap - event.time
+        found.append(shift)
+        last = event.time + shift
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Dose
 
-__all__ = ["dose_row", "in_order", "nonmem_frame", "observation_row", "silent_row", "summary_frame"]
+__all__ = ["dose_row", "in_order", "nonmem_frame", "observation_row", "silent_row", "summary_frame",
+           "with_silent_rows"]  # fmt: skip
 
 # columns in this order, the others after them; those in which nothing stands are left out
 ALWAYS = ("ID", "TIME", "EVID", "AMT", "CMT", "DVID", "DV", "MDV")
@@ -74,6 +76,38 @@ def observation_row(record: Record, tidy: Mapping[str, Any]) -> dict[str, Any]:
 def silent_row() -> dict[str, Any]:
     """Return the row of a subject that has neither dose nor record: EVID 2 (E35)."""
     return {"TIME": 0.0, "EVID": 2, "CMT": "1", "MDV": 1}
+
+
+def with_silent_rows(
+    rows: Sequence[dict[str, Any]], records: Sequence[tuple[str, Sequence[float], Sequence[str]]]
+) -> list[dict[str, Any]]:
+    """Return rows with one more, of EVID 2, for each record of a covariate that stands in none of them (E35).
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        In order of time.
+    records : sequence of (str, sequence of float, sequence of str)
+        Column, times and texts of each covariate.
+
+    Returns
+    -------
+    list of dict
+        In order of time.
+    """
+    silent: list[dict[str, Any]] = []
+    for column, times, texts in records:
+        shown = Counter((row["TIME"], row[column]) for row in rows if row.get(column) is not None)
+        for said in zip(times, texts, strict=True):
+            if shown[said] > 0:
+                shown[said] -= 1
+                continue
+            row = next((row for row in silent if row["TIME"] == said[0] and column not in row), None)
+            if row is None:
+                silent.append({**silent_row(), "TIME": said[0], "CMT": rows[0]["CMT"], column: said[1]})
+            else:
+                row[column] = said[1]
+    return sorted([*rows, *silent], key=lambda row: row["TIME"])
 
 
 def nonmem_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -6,22 +6,31 @@ import hashlib
 import json
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mscpkpd.data.covariates import COVARIATES, Covariate, Varying, record_rows
 from mscpkpd.data.dose_properties import CONTAINED, Properties, stated_amount
-from mscpkpd.data.exports import dose_row, in_order, nonmem_frame, observation_row, silent_row, summary_frame
+from mscpkpd.data.exports import (
+    dose_row,
+    in_order,
+    nonmem_frame,
+    observation_row,
+    silent_row,
+    summary_frame,
+    with_silent_rows,
+)
 from mscpkpd.data.record import ASSAY_FIELDS
 from mscpkpd.data.sampling import sampling_frame
 from mscpkpd.dosing import Dose
 from mscpkpd.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Regimen
@@ -48,6 +57,8 @@ class Subject:
     properties : tuple of tuple of (str, str)
         What else is known of each dose, in the order of `regimen`, as text by name (T3): donor, potency, thaw_time,
         viability_thaw, infusion_loss, ... Empty where nothing is.
+    varying : tuple of Varying
+        Other columns that change within the subject (K1 to K7).
     """
 
     id: str
@@ -56,6 +67,7 @@ class Subject:
     species: str = ""
     covariates: tuple[tuple[str, str], ...] = ()
     properties: tuple[Properties, ...] = ()
+    varying: tuple[Varying, ...] = ()
 
     def property_of(self, dose: int, name: str) -> str:
         """Return a property of a dose, counted from 0; blank where it is not stated.
@@ -90,6 +102,8 @@ class Study:
         Names in the column `study`, in order of first appearance.
     notes : tuple of str
         What was noticed and allowed.
+    covariates : tuple of Covariate
+        Unit of each column that has one, and the rule of each that changes within a subject (K1).
     """
 
     name: str
@@ -99,6 +113,7 @@ class Study:
     synthetic: bool = False
     studies: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
     _by_id: Mapping[str, Subject] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +121,16 @@ class Study:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def covariate(self, name: str) -> Covariate:
+        """Return what is declared about a covariate.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column, in small letters.
+        """
+        return next((each for each in self.covariates if each.name == name), Covariate(name))
 
     def subject(self, id: str) -> Subject:  # noqa: A002  (the name of the attribute)
         """Return a subject by name.
@@ -133,13 +158,20 @@ class Study:
     def digest(self) -> str:
         """SHA-256 of subjects, doses and records.
 
-        Independent of file name, order of rows, unit of time and columns without a meaning; numbers count to 12 digits,
-        so that a study that was saved and read again has the same digest.
+        Independent of file name, order of rows and columns, unit of time and columns without a meaning; numbers count
+        to 12 digits, so that a study that was saved and read again has the same digest. Numbers that change within a
+        subject count where a rule is declared for them (K1).
         """
-        subjects = [_plain(asdict(subject)) for subject in sorted(self.subjects, key=lambda subject: subject.id)]
+        rules = {each.name: each.rule for each in self.covariates if each.rule}
+        subjects = [
+            _plain(asdict(_counted(subject, rules)))
+            for subject in sorted(self.subjects, key=lambda subject: subject.id)
+        ]
         records = [_stated({**asdict(record), "row": 0, "where": "", "extra": ()}) for record in self.records]
         lines = sorted(json.dumps(_rounded(record), sort_keys=True) for record in records)
-        content = json.dumps([_rounded(subjects), lines], sort_keys=True)
+        names = sorted({each["name"] for subject in subjects for each in subject.get("varying", ())})
+        declared = [[name, rules[name]] for name in names]
+        content = json.dumps([_rounded(subjects), lines, *([declared] if declared else [])], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
@@ -163,7 +195,12 @@ class Study:
         observed = {record.subject for record in self.records}
         rows = [self._row(record) for record in self.records]
         rows += [self._subject_row(subject) for subject in self.subjects if subject.id not in observed]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows).rename(columns=self._headers(str))
+
+    def _headers(self, spelled: Callable[[str], str]) -> dict[str, str]:
+        """Headers of covariates that have a unit, by the name of the column."""
+        units = {spelled(each.name): each.unit for each in self.covariates if each.unit}
+        return {name: f"{name} [{unit}]" for name, unit in units.items() if name.casefold() != "weight"}
 
     def to_tidy(self) -> pd.DataFrame:
         """Return the study as a tidy table; another name of `to_frame`."""
@@ -191,14 +228,16 @@ class Study:
             common |= {name.upper(): text for name, text in subject.covariates}
             known = dict(zip(map(id, subject.regimen.doses), subject.properties, strict=False))
             own = in_order(subject.regimen.doses, records[subject.id])
+            says = _said_by_doses(subject)
             made = [
-                {**dose_row(item), **_beside(known.get(id(item), ()))}
+                {**dose_row(item), **_beside(known.get(id(item), ())), **says.get(id(item), {})}
                 if isinstance(item, Dose)
                 else self._observation_row(item)
                 for item in own
             ] or [silent_row()]
+            made = with_silent_rows(made, [(each.name.upper(), each.times, each.texts) for each in subject.varying])
             rows += [{**common, **row} for row in made]
-        return nonmem_frame(rows)
+        return nonmem_frame(rows).rename(columns=self._headers(str.upper))
 
     def _observation_row(self, record: Record) -> dict[str, Any]:
         other = {name.upper(): text for name, text in record.extra}
@@ -240,12 +279,16 @@ class Study:
         Parameters
         ----------
         path : str or Path
-            File; repeated doses go into a second file ``NAME_doses.csv`` beside it.
+            File; repeated doses go into a second file ``NAME_doses.csv`` beside it, covariates that change into
+            ``NAME_covariates.csv``.
         """
         path = Path(path)
         self.to_frame().to_csv(path, index=False)
         if not self.doses_fit_in_rows:
             self.doses_frame().to_csv(path.with_name(f"{path.stem}_doses{path.suffix}"), index=False)
+        records = [row for subject in self.subjects for row in record_rows(subject.id, subject.varying, self.covariate)]
+        if records:
+            pd.DataFrame(records).to_csv(path.with_name(f"{path.stem}_{COVARIATES}{path.suffix}"), index=False)
 
     def _row(self, record: Record) -> dict[str, Any]:
         row = {name: getattr(record, name) for name in _ROW_FIELDS}
@@ -312,6 +355,16 @@ def _stated(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in absent}
 
 
+def _said_by_doses(subject: Subject) -> dict[int, dict[str, str]]:
+    """Covariates that change, as the records of the doses state them; additional doses have no record (E16)."""
+    found: dict[int, dict[str, str]] = {}
+    for each in subject.varying:
+        for dose, (time, text) in zip(subject.regimen.doses, each.at_doses, strict=False):
+            if text and time == dose.time:
+                found.setdefault(id(dose), {})[each.name.upper()] = text
+    return found
+
+
 def _beside(properties: Properties) -> dict[str, str]:
     """Properties of a dose in an event table, without those that AMT already contains."""
     return {name.upper(): text for name, text in properties if name not in CONTAINED}
@@ -325,10 +378,20 @@ def _assay(record: Record) -> dict[str, Any]:
     return row | ({"organ_mass_unit": "g"} if "organ_mass" in row else {})
 
 
+def _counted(subject: Subject, rules: Mapping[str, str]) -> Subject:
+    """The subject with those covariates alone that a model may use, at their times."""
+    kept = (
+        Varying(each.name, each.times, each.texts) for each in subject.varying if rules.get(each.name) and each.numeric
+    )
+    varying = tuple(sorted(kept, key=lambda each: each.name))
+    return replace(subject, varying=varying, covariates=tuple(sorted(subject.covariates)))
+
+
 def _plain(subject: dict[str, Any]) -> dict[str, Any]:
     """A bolus is a bolus, whether a table says so (E5) or nothing says otherwise; a plain dose says nothing else."""
-    if not subject["properties"]:
-        del subject["properties"]
+    for name in ("properties", "varying"):
+        if not subject[name]:
+            del subject[name]
     for dose in subject["regimen"]["doses"]:
         dose["timed_by"] = dose["timed_by"].replace("bolus", "")
         for name in ("steady", "every", "rate", "reset", "event"):

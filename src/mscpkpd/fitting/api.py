@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mscpkpd.covariates import said_of
 from mscpkpd.data import Study
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
 from mscpkpd.fitting.result import Fit, Posterior, load_fit, versions
 from mscpkpd.model import Model
-from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows
+from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows, refuse_unclear_columns
 
 if TYPE_CHECKING:
     import pymc
@@ -118,6 +119,7 @@ def fit(
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
     problem = _started(pose(model, study, free, fix), start)
+    refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
     began = time.time()
     if method == "least_squares":
@@ -131,6 +133,7 @@ def fit(
         "free": list(outcome.names),
         "fixed": dict(fix or {}),
         "uninformed": list(problem.uninformed),
+        "covariates": {name: problem.rows.rules.get(name, "constant") for name in problem.rows.covariates},
         "tolerance": problem.tolerance,
         "versions": versions(),
         **outcome.settings,
@@ -178,6 +181,7 @@ def to_pymc(
     from mscpkpd.fitting.bayes import build_pymc
 
     problem = pose(model, study, free, fix)
+    refuse_unclear_columns(problem, free)
     if problem.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
@@ -216,6 +220,9 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     ]
     if problem.fixed:
         notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
+    if problem.rows.covariates:
+        notes.append(f"of each subject, from the study: {', '.join(problem.rows.covariates)} (K1)")
+    notes += said_of(problem.rows.rules)
     return tuple(notes)
 
 

@@ -13,7 +13,7 @@ from mscpkpd.dosing import Regimen
 from mscpkpd.fitting.result import Fit
 from mscpkpd.noise import Noise
 from mscpkpd.observations import Group, bind
-from mscpkpd.simulation import simulate
+from mscpkpd.simulation import follow
 from mscpkpd.units import to_unit
 
 __all__ = ["MOST_GROUPS", "doses_text", "fitted_curves", "given", "group_of"]
@@ -42,7 +42,7 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
         Columns group, doses, output, time [model time unit], lower, lower_50, median, upper_50, upper (of the
         prediction), lower_new, upper_new (95 % of new observations of one subject; NaN for an output without noise
         model) and given [cells], the dose given by then. The unit is that of the output. At most six groups of equal
-        doses, those with most rows.
+        doses and covariates, those with most rows.
     """
     rows, groups = bind(fit.model, fit.study)
     times = _grid(rows.time)
@@ -54,9 +54,9 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
     for k in kept:
         outputs = [rows.outputs[j] for j in sorted(set(rows.output[rows.group == k]))]
         if outputs:
-            sims = simulate(
+            sims = follow(
                 fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times.tolist(), outputs=outputs,
-                weight=_weight(groups[k]), seed=seed,
+                weight=_weight(groups[k]), seed=seed, course=groups[k].course,
             )  # fmt: skip
             tables += [_table(fit, groups[k], sims[name], values, seed).assign(group=int(k)) for name in outputs]
     return pd.concat(tables, ignore_index=True)
