@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["DIALECTS", "read_events"]
 
 DOSING = ("amt", "rate", "dur", "addl", "ii", "ss")
+# cells that make a row more than a value at a time, or one that has to be looked at twice
+NOT_PLAIN = frozenset((*DOSING, "viab", "limit"))
 MOST_ADDITIONAL = 10_000
+SIMPLE = re.compile(r"\d+(\.\d*)?")
 DATE = re.compile(r"\d+\s*[-/:]\s*\d+")
 TIME_UNIT_HINT = "the header 'TIME [h]', or time_unit='h'"
 # by EVID: what a row does
@@ -71,8 +74,9 @@ def read_events(
             events.append(event)
         if reading.findings.full:
             break
-    _check_order(reading, table.rows, events, regroup)
-    return tuple(events), [*rows.notes, *_occasion_notes(events)]
+    grouped = by_subject(events)
+    _check_order(reading, table.rows, grouped, regroup)
+    return tuple(events), [*rows.notes, *(_occasion_notes(grouped) if "occ" in table.columns else [])]
 
 
 def _scales(reading: Reading, target: str, time_unit: str) -> Mapping[str, float]:
@@ -122,9 +126,31 @@ class _Rows:
     def __init__(self, reading: Reading, scales: Mapping[str, float], dialect: str | None) -> None:
         self.reading, self.scales, self.dialect = reading, scales, dialect
         self.has_evid = "evid" in reading.table.columns
+        self.needs_cmt = "cmt" in reading.table.columns
         self.notes: list[str] = []
 
     def event(self, row: Row) -> Event | None:
+        """One row; None where anything is wrong with it."""
+        return self._plain(row) or self._any(row)
+
+    def _plain(self, row: Row) -> Event | None:
+        """A row that is a value at a time and nothing else: most are, and tables are long. None for all others."""
+        cells = row.cells
+        if not cells.keys().isdisjoint(NOT_PLAIN) and any(cells.get(name, "0") != "0" for name in NOT_PLAIN):
+            return None
+        if cells.get("evid", "" if self.has_evid else "0") != "0" or cells.get("cens", "0") != "0":
+            return None
+        subject, time, stated, value = cells.get("id"), cells.get("time", ""), cells.get("mdv"), "dv" in cells
+        wrong = stated not in (None, "0", "1") or (stated == "0" and not value)
+        if wrong or not subject or not SIMPLE.fullmatch(time):
+            return None
+        if self.needs_cmt and cells.get("cmt", "-")[0] == "-":
+            return None
+        number, scale = float(time), self.scales["time"]
+        number = number if scale == 1 else float(f"{number * scale:.12g}")
+        return Event(row, subject, number, 0, value and stated != "1")
+
+    def _any(self, row: Row) -> Event | None:
         before = len(self.reading.findings)
         subject, time = row.text("id"), self._time(row)
         if not subject:
@@ -345,7 +371,9 @@ class _Rows:
 # ---- rules of several rows ------------------------------------------------------------------------------------------
 
 
-def _check_order(reading: Reading, rows: Sequence[Row], events: Sequence[Event], regroup: bool) -> None:  # noqa: FBT001
+def _check_order(
+    reading: Reading, rows: Sequence[Row], grouped: Mapping[str, Sequence[Event]], regroup: bool  # noqa: FBT001
+) -> None:
     """Note subjects that stand apart (D1) and times that go back (D2)."""
     last, seen, reported = "", dict[str, int](), set[str]()
     for row in rows:
@@ -357,7 +385,7 @@ def _check_order(reading: Reading, rows: Sequence[Row], events: Sequence[Event],
             reading.findings.add(problem, row=row.number, column=reading.table.titles["id"], hint=hint)
         if subject:
             seen[subject], last = row.number, subject
-    for own in by_subject(events).values():
+    for own in grouped.values():
         for before, event in pairwise(own):
             if event.time < before.time and not event.resets:
                 text, earlier = event.row.text("time"), before.row.text("time")
@@ -367,10 +395,10 @@ def _check_order(reading: Reading, rows: Sequence[Row], events: Sequence[Event],
                 reading.findings.add(problem, row=event.row.number, column=column, hint=hint)
 
 
-def _occasion_notes(events: Sequence[Event]) -> list[str]:
+def _occasion_notes(grouped: Mapping[str, Sequence[Event]]) -> list[str]:
     """Say where OCC changes without a dose (D12)."""
     changed = []
-    for own in by_subject(events).values():
+    for own in grouped.values():
         for before, event in pairwise(own):
             if event.row.text("occ") != before.row.text("occ") and not event.doses and not event.resets:
                 changed.append(event.row.number)

@@ -181,6 +181,8 @@ class _Build:
         units = {"value": table.units.get("dv", ""), "weight": _weight_unit(table)}
         titles = {tidy: table.titles.get(own, own.upper()) for tidy, own in TITLES.items()}
         columns = (*TIDY, *table.columns)
+        self.unknown = tuple(name for name in table.columns if name not in KNOWN)
+        self.named: dict[str, str] = {}  # output by the text of a cell: rows repeat few of them
         self.tidy = Reading(
             Table(table.source, columns, {k: v for k, v in units.items() if v}, titles, ()),
             reading.findings,
@@ -304,12 +306,13 @@ class _Build:
 
     def records(self, events: Sequence[Event]) -> list[Record]:
         found = []
+        last = max((place for place, event in enumerate(events) if event.acts), default=0)  # nothing waits after it
         for place, event in enumerate(events):
             if not event.observed:
                 continue
             record = self._ordinary(event) if self._is_ordinary(event) else self._as_tidy(event)
             if record is not None:
-                pending = self._pending(events, place) if self._another_at(events, place) else 0
+                pending = self._pending(events, place) if place < last else 0
                 found.append(replace(record, pre_dose=pending) if pending else record)
         return _numbered(found)
 
@@ -321,8 +324,8 @@ class _Build:
 
     def _is_ordinary(self, event: Event) -> bool:
         """Whether a row is a value and nothing else: most are, and tables are long."""
-        plain = event.row.cells.keys().isdisjoint(SPECIAL) and event.row.text("cens") in ("", "0")
-        return plain and event.time >= 0 and bool(self.unit)
+        cells = event.row.cells
+        return cells.keys().isdisjoint(SPECIAL) and cells.get("cens", "0") == "0" and event.time >= 0 and self.unit != ""
 
     def _ordinary(self, event: Event) -> Record | None:
         output, value = self._output(event), self.reading.number(event.row, "dv")
@@ -330,12 +333,11 @@ class _Build:
             return None
         if value < 0:
             return self._as_tidy(event)  # perhaps no count of cells
-        row = event.row
-        where = f"{self.reading.table.source} row {row.number}"
+        number, cells = event.row.number, event.row.cells
         return Record(
-            row.number, event.subject, event.time, "h", output, "value", value, None, None, None, None, self.unit,
-            study=row.text("study"), occasion=row.text("occ"), lot=row.text("lot"), where=where,
-            extra=self._extra(event),
+            number, event.subject, event.time, "h", output, "value", value, None, None, None, None, self.unit,
+            study=cells.get("study", ""), occasion=cells.get("occ", ""), lot=cells.get("lot", ""),
+            where=f"{self.reading.table.source} row {number}", extra=self._extra(event),
         )  # fmt: skip
 
     def _as_tidy(self, event: Event) -> Record | None:
@@ -346,15 +348,16 @@ class _Build:
 
     def _pending(self, events: Sequence[Event], place: int) -> int:
         """How many doses and resets of the time of a row come after it (E3)."""
-        time = events[place].time
-        return sum(1 for event in events[place + 1 :] if event.acts and SameTime.holds(event.time, time))
-
-    def _another_at(self, events: Sequence[Event], place: int) -> bool:
-        after = place + 1
-        return after < len(events) and SameTime.holds(events[after].time, events[place].time)
+        time, pending = events[place].time, 0
+        for event in events[place + 1 :]:
+            if not SameTime.holds(event.time, time):
+                break
+            pending += event.acts
+        return pending
 
     def _extra(self, event: Event) -> tuple[tuple[str, str], ...]:
-        return tuple((name, text) for name, text in event.row.cells.items() if name not in KNOWN)
+        cells = event.row.cells
+        return tuple([(name, cells[name]) for name in self.unknown if name in cells]) if self.unknown else ()
 
     def _tidy_row(self, event: Event) -> Row | None:
         output = self._output(event)
@@ -369,8 +372,12 @@ class _Build:
     def _output(self, event: Event) -> str | None:
         if isinstance(self.outputs, str):
             return self.outputs
-        text = _plain(event.row.text(self.key))
+        stated = event.row.text(self.key)
+        if stated in self.named:
+            return self.named[stated]
+        text = _plain(stated)
         if text in self.outputs:
+            self.named[stated] = self.outputs[text]
             return self.outputs[text]
         title = self.key.upper()
         if not text:
@@ -435,6 +442,8 @@ class _Build:
 
 def _numbered(records: Sequence[Record]) -> list[Record]:
     """Tell records that say the same thing again (E1) from the first by their `replicate`."""
+    if len({record.time for record in records}) == len(records):
+        return list(records)
     seen: dict[tuple[object, ...], int] = {}
     found = []
     for record in records:

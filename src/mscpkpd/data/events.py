@@ -75,7 +75,7 @@ class Event:
     @property
     def acts(self) -> bool:
         """Whether the row does anything to the states."""
-        return self.evid in (1, 3, 4) or self.named in ("replace", "multiply")
+        return self.evid in (1, 3, 4, 5, 6)
 
     @property
     def named(self) -> str:
