@@ -259,6 +259,32 @@ def test_the_shell_simulates_an_event_table(tmp_path: Path, capsys: pytest.Captu
     assert "--draws beside --events" in capsys.readouterr().err
 
 
+def test_the_shell_is_told_the_dialect_and_the_masses_of_organs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """D11, T7: `--dialect` and `--organ-mass` in check, fit, simulate and nca; refused with the option to try."""
+    events = tmp_path / "events.csv"
+    rows = "ID,TIME [h],EVID,AMT [mg],CMT,DVID,DV [mg/L]\n1,0,1,100,iv,.,.\n1,2,5,50,central,.,.\n"
+    events.write_text(rows + "1,4,0,.,iv,conc,0.9\n1,6,0,.,iv,conc,0.8\n1,8,0,.,iv,conc,0.6\n", encoding="utf-8")
+    out, told = tmp_path / "out.csv", ["--dialect", "rxode2"]
+    simulated = ["simulate", "pk_one_compartment", "--events", str(events), "--out", str(out)]
+    for words in (["check", str(events)], simulated, ["nca", str(events)]):
+        assert cli.run(words) == 2
+        assert "--dialect rxode2 or --dialect mrgsolve" in capsys.readouterr().err
+        assert cli.run([*words, *told]) == 0
+    assert pd.read_csv(out)["conc"][0] == pytest.approx(np.exp(-0.2), rel=1e-6)
+    run = ["fit", "pk_one_compartment", str(events), "--out", str(tmp_path / "run"), "--method", "least_squares"]
+    assert cli.run([*run, "--free", "CL", *told]) in (0, 3)
+    assert cli.run(["simulate", "pk_one_compartment", "--untreated", "--out", str(out), *told]) == 2
+    assert "--dialect without --events" in capsys.readouterr().err
+    shares = tmp_path / "shares.csv"
+    shares.write_text("ID,TIME [h],EVID,AMT [cells],CMT,DV [%ID/g]\n1,0,1,1e6,iv,.\n1,2,0,.,lung_cells,30\n")
+    assert cli.run(["check", str(shares), "--organ-mass", "lung_cells=0.17 g"]) == 0
+    for masses in ("lung_cells", "a=1 g,a=2 g", "lung_cells=3 h"):
+        assert cli.run(["check", str(shares), "--organ-mass", masses]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_what_does_not_go_with_events_is_refused() -> None:
     table = pd.DataFrame([row(evid=1, AMT=1), row(time=1)])
     with pytest.raises(UsageError, match="draws, until beside events"):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mscpkpd.administration import AT_ONCE, bioavailability, timing
 from mscpkpd.data.cells import Reading
-from mscpkpd.data.event_checks import DIALECTS, read_events
+from mscpkpd.data.event_checks import check_dialect, read_events
 from mscpkpd.data.event_study import dose_of, dosed_by
 from mscpkpd.data.events import Event, SameTime, by_subject, given_times, is_event_table, renamed
 from mscpkpd.data.findings import Findings
@@ -75,8 +75,7 @@ def simulate_events(
     DataFrame
         ID, TIME, EVID, DVID and a column for each output and state; ``attrs`` has units, notes and failures.
     """
-    if dialect not in ("", *DIALECTS):
-        raise UsageError(f"dialect='{dialect}'", expected=" or ".join(DIALECTS))
+    check_dialect(dialect)
     model = model.fix(**parameters) if parameters else model
     everything = (*model.output_names, *(name for name in model.state_names if name not in model.output_names))
     for name in outputs or ():

@@ -10,12 +10,18 @@ if TYPE_CHECKING:
     from mscpkpd.data.cells import Reading
     from mscpkpd.data.tables import Row
 
-__all__ = ["CONTAINED", "Properties", "bedside_viability", "dose_properties", "entering", "stated_amount"]
+__all__ = [
+    "VIALS",
+    "Properties",
+    "bedside_viability",
+    "dose_properties",
+    "entering",
+    "stated_amount",
+    "stated_viability",
+]
 
 Properties = tuple[tuple[str, str], ...]
 
-# what the amount of a dose already contains
-CONTAINED = ("infusion_loss", "infusion_loss_sd", "vials", "cells_per_vial")
 FRACTIONS = ("viability_thaw", "viability_sd", "infusion_loss", "infusion_loss_sd")
 VIALS = ("vial", "vials")
 
@@ -73,6 +79,12 @@ def stated_amount(amount: float, properties: Properties) -> float:
     """Return the amount before losses, which a table states (see `entering`)."""
     loss = float(dict(properties).get("infusion_loss", 0.0))
     return float(f"{amount / (1 - loss):.12g}") if loss else amount
+
+
+def stated_viability(viable: float | None, properties: Properties) -> float | None:
+    """Return the viable fraction that a table states at the bedside; None where it was taken from that at thaw (T2)."""
+    thaw = dict(properties).get("viability_thaw", "")
+    return None if thaw and float(thaw) == viable else viable
 
 
 def bedside_viability(reading: Reading, row: Row, notes: list[str]) -> float | None:

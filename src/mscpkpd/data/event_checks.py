@@ -6,18 +6,20 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from mscpkpd.data.dose_properties import VIALS, bedside_viability, entering
 from mscpkpd.data.events import NAMED, Event, by_subject
 from mscpkpd.data.findings import shortened
-from mscpkpd.errors import UnitError
+from mscpkpd.data.record import DOSE_PROPERTIES
+from mscpkpd.data.tables import Row
+from mscpkpd.errors import UnitError, UsageError
 from mscpkpd.units import scale_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mscpkpd.data.cells import Reading
-    from mscpkpd.data.tables import Row
 
-__all__ = ["DIALECTS", "read_events"]
+__all__ = ["DIALECTS", "as_tidy_dose", "check_dialect", "read_events"]
 
 DOSING = ("amt", "rate", "dur", "addl", "ii", "ss")
 # cells that make a row more than a value at a time, or one that has to be looked at twice
@@ -32,8 +34,34 @@ EVENTS = {0: "observation", 1: "dose", 2: "other", 3: "reset", 4: "reset and dos
 DIALECTS = {"rxode2": {"5": "replace", "6": "multiply", "7": "phantom"}, "mrgsolve": {"8": "replace"}}
 
 
+DIALECT_HINT = "the name of the event, or the dialect whose number it is: " + " or ".join(
+    f"dialect='{name}'" for name in DIALECTS
+)
+
+
+def check_dialect(dialect: str) -> None:
+    """Refuse a dialect that is not known.
+
+    Raises
+    ------
+    UsageError
+        With those that are.
+    """
+    if dialect not in ("", *DIALECTS):
+        raise UsageError(f"dialect='{dialect}'", expected=" or ".join(DIALECTS))
+
+
+def as_tidy_dose(reading: Reading, row: Row) -> Row:
+    """Return the row of a dose in the words of a tidy table, so that its properties mean the same (T3)."""
+    unit = row.text("amt_unit") or reading.table.units.get("amt", "") or reading.units.get("amt", "")
+    cells = {name: row.cells[name] for name in DOSE_PROPERTIES if name in row.cells}
+    words = {"dose": row.text("amt"), "dose_unit": unit, "viability": row.text("viab")}
+    titles = {"dose": reading.table.titles.get("amt", "AMT"), "viability": reading.table.titles.get("viab", "VIAB")}
+    return Row(row.number, {**cells, **{name: text for name, text in words.items() if text}}, titles)
+
+
 def read_events(
-    reading: Reading, time: str, *, time_unit: str = "", regroup: bool = False, dialect: str | None = None
+    reading: Reading, time: str, *, time_unit: str = "", regroup: bool = False, dialect: str = ""
 ) -> tuple[tuple[Event, ...], list[str]]:
     """Read and check every row.
 
@@ -47,8 +75,8 @@ def read_events(
         Unit of TIME where neither the header nor the caller states one; blank: it must be stated (D13).
     regroup : bool
         Whether rows of one subject may stand apart (D1).
-    dialect : "", "rxode2", "mrgsolve" or None
-        Whose numbers of EVID above 4 to read (D11); blank reads names alone, None knows no such events.
+    dialect : "", "rxode2" or "mrgsolve"
+        Whose numbers of EVID above 4 to read (D11); blank reads names alone.
 
     Returns
     -------
@@ -123,7 +151,7 @@ def _factor(reading: Reading, column: str, unit: str, target: str) -> float:
 class _Rows:
     """Reads one row after the other; holds what was noticed."""
 
-    def __init__(self, reading: Reading, scales: Mapping[str, float], dialect: str | None) -> None:
+    def __init__(self, reading: Reading, scales: Mapping[str, float], dialect: str) -> None:
         self.reading, self.scales, self.dialect = reading, scales, dialect
         self.has_evid = "evid" in reading.table.columns
         self.needs_cmt = "cmt" in reading.table.columns
@@ -163,17 +191,14 @@ class _Rows:
         evid = self._evid(row, numbers)
         if evid is None or len(self.reading.findings) > before or time is None:
             return None
-        if evid in NAMED:
-            self._check_named(row, numbers, NAMED[evid])
-        elif evid in (1, 4):
-            self._check_dose(row, numbers, evid)
-        else:
-            self._check_no_dose(row, numbers, evid)
+        self._check_event(row, numbers, evid)
         observed = self._observed(row, evid)
         viable = self._viable(row)
+        amount, rate, duration, interval = (numbers[name] for name in ("amt", "rate", "dur", "ii"))
+        if evid in (1, 4) and amount > 0:
+            amount, rate, viable = self._entering(row, amount, rate, viable)
         if len(self.reading.findings) > before:
             return None
-        amount, rate, duration, interval = (numbers[name] for name in ("amt", "rate", "dur", "ii"))
         if rate > 0:
             rate *= self.scales["rate"]
         duration, interval = duration * self.scales["dur"], interval * self.scales["ii"]
@@ -217,7 +242,7 @@ class _Rows:
             self._note(row, "evid", "missing (D7)", hint="0 for an observation, 1 for a dose, or no column EVID at all")
             return None
         evid = next((number for number in EVENTS if text in (str(number), f"{number}.0")), None)
-        if evid is None and self.dialect is not None:
+        if evid is None:
             name = DIALECTS.get(self.dialect, {}).get(text.removesuffix(".0"), text.casefold())
             evid = next((number for number, known in NAMED.items() if known == name), None)
         if evid is None:
@@ -226,21 +251,13 @@ class _Rows:
         return evid
 
     def _unknown_event(self, row: Row, text: str) -> None:
-        known = ", ".join(f"{number} {name}" for number, name in EVENTS.items())
+        known = ", ".join([*(f"{number} {name}" for number, name in EVENTS.items()), *NAMED.values()])
         plain = text.removesuffix(".0").casefold()
         meant = [f"{names[plain]} ({dialect})" for dialect, names in DIALECTS.items() if plain in names]
         problem, hint = f"EVID '{shortened(text)}' is not known (D11)", "doses, observations and resets as EVID 0 to 4"
         if meant:
             problem = f"EVID {text} means {meant[0]} in one program and nothing or something else in others (D11)"
-        if meant or plain in NAMED.values():
-            hint = (
-                "the name in EVID and dialect='rxode2' or 'mrgsolve' are understood by msc.simulate(model, events=...)"
-            )
-        if plain in NAMED.values():
-            problem = f"EVID {plain} has no place in a study (E36)"
-        if self.dialect is not None:
-            known += f", {', '.join(NAMED.values())}"
-            hint = "the name of the event, or the dialect whose number it is: dialect='rxode2' or 'mrgsolve'"
+            hint = DIALECT_HINT
         self._note(row, "evid", problem, expected=known, hint=hint)
 
     def _viable(self, row: Row) -> float | None:
@@ -252,7 +269,30 @@ class _Rows:
             )
         return viable
 
+    def _entering(
+        self, row: Row, amount: float, rate: float, viable: float | None
+    ) -> tuple[float, float, float | None]:
+        """Amount in cells without what is lost (T3), the rate that brings it in the same time, and what of it lives.
+
+        The viable fraction is that at the bedside, else that at thaw with a note (T2).
+        """
+        dose = as_tidy_dose(self.reading, row)
+        if viable is None and "viability_thaw" in row.cells:
+            viable = bedside_viability(self.reading, dose, self.notes)
+        if dose.text("dose_unit").casefold() not in VIALS and "infusion_loss" not in row.cells:
+            return amount, rate, viable
+        left, _ = entering(self.reading, dose, amount, dose.text("dose_unit"))
+        return left, rate * left / amount if rate > 0 else rate, viable
+
     # ---- rules of a row ----------------------------------------------------------------------------------------------
+
+    def _check_event(self, row: Row, numbers: Mapping[str, float], evid: int) -> None:
+        if evid in NAMED:
+            self._check_named(row, numbers, NAMED[evid])
+        elif evid in (1, 4):
+            self._check_dose(row, numbers, evid)
+        else:
+            self._check_no_dose(row, numbers, evid)
 
     def _check_dose(self, row: Row, numbers: Mapping[str, float], evid: int) -> None:
         self._check_steady(row, numbers)
@@ -372,7 +412,10 @@ class _Rows:
 
 
 def _check_order(
-    reading: Reading, rows: Sequence[Row], grouped: Mapping[str, Sequence[Event]], regroup: bool  # noqa: FBT001
+    reading: Reading,
+    rows: Sequence[Row],
+    grouped: Mapping[str, Sequence[Event]],
+    regroup: bool,  # noqa: FBT001
 ) -> None:
     """Note subjects that stand apart (D1) and times that go back (D2)."""
     last, seen, reported = "", dict[str, int](), set[str]()

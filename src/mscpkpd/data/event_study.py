@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
-from mscpkpd.data.event_checks import read_events
+from mscpkpd.data.dose_properties import VIALS, Properties, dose_properties
+from mscpkpd.data.event_checks import as_tidy_dose, read_events
 from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, given_times, renamed
+from mscpkpd.data.record import ASSAY_COLUMNS, KNOWN_COLUMNS, Record
 from mscpkpd.data.record import COLUMNS as TIDY
-from mscpkpd.data.record import Record
-from mscpkpd.data.rows import record_of
+from mscpkpd.data.rows import IN_UNIT_OF_VALUE, record_of
 from mscpkpd.data.study import Study, Subject
 from mscpkpd.data.tables import Row, Table
 from mscpkpd.dosing import Dose, Regimen
@@ -25,11 +26,12 @@ __all__ = ["dose_of", "dosed_by", "study_of_events"]
 
 NUMBER = re.compile(r"\d+(\.0*)?")
 # cells that mean the same in an event table and in a tidy one
-KEPT = ("unit", "lot", "study", "lloq", "method", "organ", "stat", "sd", "n", "lower", "upper", "replicate")
+KEPT = ("unit", "lot", "study", "lloq", "uloq", "method", "organ", "stat", "sd", "n", "lower", "upper", "replicate",
+        *ASSAY_COLUMNS)  # fmt: skip
 # cells that make a row more than a value
-SPECIAL = frozenset(("limit", "lloq", "unit", "method", "organ", "stat", "sd", "sem", "se", "n", "lower", "upper",
-                     "replicate"))  # fmt: skip
-KNOWN = frozenset((*COLUMNS, *TIDY))
+SPECIAL = frozenset(("limit", "lloq", "uloq", "unit", "method", "organ", "stat", "sd", "sem", "se", "n", "lower",
+                     "upper", "replicate", *ASSAY_COLUMNS))  # fmt: skip
+KNOWN = frozenset((*COLUMNS, *KNOWN_COLUMNS))
 # tidy cell: the column to name in a message
 TITLES = {
     "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
@@ -47,6 +49,7 @@ def study_of_events(
     routes: str | Mapping[int | str, str] | None,
     *,
     regroup: bool = False,
+    dialect: str = "",
 ) -> Study:
     """Read a study out of an event table.
 
@@ -63,6 +66,8 @@ def study_of_events(
         a state of the model (D6).
     regroup : bool
         Whether rows of one subject may stand apart (D1).
+    dialect : str
+        Whose numbers of EVID above 4 to read (D11).
 
     Returns
     -------
@@ -74,8 +79,8 @@ def study_of_events(
     DataError
         With everything that is wrong.
     """
-    reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units)
-    events, notes = read_events(reading, "h", regroup=regroup)
+    reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units, reading.masses)
+    events, notes = read_events(reading, "h", regroup=regroup, dialect=dialect)
     build = _Build(reading, _texts(outputs), _texts(routes))
     events, restarts = _counted_on(events)
     notes += restarts
@@ -86,6 +91,9 @@ def study_of_events(
     ][:1]
     grouped = by_subject(events)
     build.giver = next((event for event in events if event.doses), None)
+    for event in events:
+        if event.doses:
+            build.first_dose.setdefault(event.subject, event.time)
     subjects = tuple(build.subject(subject, own) for subject, own in grouped.items())
     if not build.unit_known:
         reading.findings.add(
@@ -174,11 +182,13 @@ class _Build:
         self.reading, self.outputs, self.routes = reading, outputs, routes
         self.notes: set[str] = set()
         self.told: set[str] = set()
+        self.first_dose: dict[str, float] = {}  # hours, by subject
         self.giver: Event | None = None  # the first dose of the table, for resets of subjects without one
         table = reading.table
         self.key = "dvid" if "dvid" in table.columns else "cmt"
         self.unit = self._one_unit()
-        units = {"value": table.units.get("dv", ""), "weight": _weight_unit(table)}
+        units = {name: table.units.get(name, "") for name in (*ASSAY_COLUMNS, *IN_UNIT_OF_VALUE)}
+        units |= {"value": table.units.get("dv", ""), "weight": _weight_unit(table)}
         titles = {tidy: table.titles.get(own, own.upper()) for tidy, own in TITLES.items()}
         columns = (*TIDY, *table.columns)
         self.unknown = tuple(name for name in table.columns if name not in KNOWN)
@@ -188,6 +198,7 @@ class _Build:
             reading.findings,
             reading.decimal,
             {"value": reading.units["dv"], "time": "h"} if "dv" in reading.units else {"time": "h"},
+            reading.masses,
         )
 
     @property
@@ -208,11 +219,16 @@ class _Build:
     # ---- subjects ----------------------------------------------------------------------------------------------------
 
     def subject(self, name: str, events: Sequence[Event]) -> Subject:
-        acting = [event for event in events if event.acts]
+        acting = [event for event in events if event.stands]
         giver = next((event for event in acting if event.doses), self.giver)
-        doses: list[Dose] = []
+        given: list[tuple[Dose, Properties]] = []
         for event, times in zip(acting, given_times(acting), strict=True):
-            doses += self._doses(event, times) if event.doses else self._reset(event, giver)
+            if event.doses:
+                properties = dose_properties(self.reading, as_tidy_dose(self.reading, event.row))
+                given += [(dose, properties) for dose in self._doses(event, times)]
+            else:
+                given += [(dose, ()) for dose in (self._named(event) if event.named else self._reset(event, giver))]
+        given.sort(key=lambda pair: pair[0].time)  # as a regimen does
         weight = self._weight(name, events)
         per_kg = [event for event, unit in ((e, self._unit(e)) for e in events if e.doses) if unit.endswith("/kg")]
         if (
@@ -223,11 +239,16 @@ class _Build:
             hint = "a column 'WEIGHT [kg]', or the dose in cells"
             self._note(per_kg[0].row, "amt", f"subject '{name}' is dosed per kg without a weight (T4)", hint=hint)
         species = next((event.row.text("species") for event in events if event.row.text("species")), "")
-        return Subject(name, Regimen(tuple(doses)), weight, species, self._covariates(events))
+        known = tuple(properties for _, properties in given)
+        return Subject(
+            name, Regimen(tuple(dose for dose, _ in given)), weight, species, self._covariates(events),
+            known if any(known) else (),
+        )  # fmt: skip
 
     def _unit(self, event: Event) -> str:
         table = self.reading.table
-        return event.row.text("amt_unit") or table.units.get("amt", "") or self.reading.units.get("amt", "")
+        unit = event.row.text("amt_unit") or table.units.get("amt", "") or self.reading.units.get("amt", "")
+        return "cells" if unit.casefold() in VIALS else unit
 
     def _doses(self, event: Event, times: Sequence[float]) -> list[Dose]:
         unit, route = self._unit(event), self._route(event)
@@ -245,6 +266,19 @@ class _Build:
         except DosingError as error:
             self._note(event.row, "amt", error.problem, expected=error.expected, hint=error.hint)
             return []
+
+    def _named(self, event: Event) -> list[Dose]:
+        """E36: what happens to a state without being a dose; its CMT is a state, never a name in `routes`."""
+        unit, state = self._unit(event), _plain(event.row.text("cmt"))
+        if event.named == "replace" and not unit:
+            self._once("amt", "no unit of AMT (D13)", "the header 'AMT [cells]', or amount_unit='cells'")
+            return []
+        if not state:
+            self._note(event.row, "cmt", f"EVID {event.named} without CMT (E36)", hint="the state that it is about")
+            return []
+        if not self._starts(event):
+            return []
+        return [Dose(_exact(event.time), event.amount, unit or "1", state, event=event.named)]
 
     def _starts(self, event: Event) -> bool:
         if event.time >= 0:
@@ -306,7 +340,7 @@ class _Build:
 
     def records(self, events: Sequence[Event]) -> list[Record]:
         found = []
-        last = max((place for place, event in enumerate(events) if event.acts), default=0)  # nothing waits after it
+        last = max((place for place, event in enumerate(events) if event.stands), default=0)  # nothing waits after it
         for place, event in enumerate(events):
             if not event.observed:
                 continue
@@ -325,7 +359,8 @@ class _Build:
     def _is_ordinary(self, event: Event) -> bool:
         """Whether a row is a value and nothing else: most are, and tables are long."""
         cells = event.row.cells
-        return cells.keys().isdisjoint(SPECIAL) and cells.get("cens", "0") == "0" and event.time >= 0 and self.unit != ""
+        plain = cells.keys().isdisjoint(SPECIAL) and cells.get("cens", "0") == "0" and not self.tidy.masses
+        return plain and event.time >= 0 and self.unit != ""
 
     def _ordinary(self, event: Event) -> Record | None:
         output, value = self._output(event), self.reading.number(event.row, "dv")
@@ -352,7 +387,7 @@ class _Build:
         for event in events[place + 1 :]:
             if not SameTime.holds(event.time, time):
                 break
-            pending += event.acts
+            pending += event.stands
         return pending
 
     def _extra(self, event: Event) -> tuple[tuple[str, str], ...]:
@@ -366,6 +401,8 @@ class _Build:
             return None
         cells = {name: event.row.text(name) for name in KEPT}
         cells |= {"value": event.row.text("dv"), "occasion": event.row.text("occ")}
+        if "dose_time" not in cells and event.subject in self.first_dose:  # the reference time of decay (T6)
+            cells["dose_time"] = self._decimal(self.first_dose[event.subject])
         cells |= {"subject": event.subject, "output": output, "time": self._decimal(event.time), **censored}
         return Row(event.row.number, {name: text for name, text in cells.items() if text})
 
@@ -447,7 +484,8 @@ def _numbered(records: Sequence[Record]) -> list[Record]:
     seen: dict[tuple[object, ...], int] = {}
     found = []
     for record in records:
-        key = (record.study, record.time, record.output, record.method, record.lot, record.occasion, record.pre_dose)
+        key = (record.study, record.time, record.output, record.method, record.lot, record.occasion, record.pre_dose,
+               record.sample)  # fmt: skip
         number = seen[key, record.replicate] = seen.get((key, record.replicate), 0) + 1
         again = number > 1 and not record.replicate
         found.append(replace(record, replicate=str(number)) if again else record)

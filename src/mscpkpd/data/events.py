@@ -78,6 +78,11 @@ class Event:
         return self.evid in (1, 3, 4, 5, 6)
 
     @property
+    def stands(self) -> bool:
+        """Whether the row stands in a regimen: it acts, or counts as a dose for the time after one (E38)."""
+        return self.evid != 0 and self.evid != 2  # noqa: PLR1714 - asked of every row of long tables
+
+    @property
     def named(self) -> str:
         """Name of the event where it has one (E36)."""
         return NAMED.get(self.evid, "")

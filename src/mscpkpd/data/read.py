@@ -13,6 +13,7 @@ import pandas as pd
 
 from mscpkpd.data.assays import PERCENT_OF_DOSE
 from mscpkpd.data.cells import Reading
+from mscpkpd.data.event_checks import check_dialect
 from mscpkpd.data.event_study import study_of_events
 from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
@@ -51,6 +52,7 @@ def read_study(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    dialect: str = "",
     organ_mass: Mapping[str, str] | None = None,
 ) -> Study:
     """Read observations and doses from a file: a tidy table, or a NONMEM-style event table.
@@ -86,6 +88,9 @@ def read_study(
         Routes by the CMT of a dose, ``{1: "iv"}``; one for all. A number without a name is a state of the model (D6).
     regroup : bool
         Whether rows of one subject of an event table may stand apart (D1).
+    dialect : "", "rxode2" or "mrgsolve"
+        Whose numbers of EVID above 4 an event table uses (D11); the names replace, multiply and phantom are always
+        read.
     organ_mass : mapping of str to str, optional
         Masses of organs or outputs, such as ``{"lung": "0.17 g"}``, where no column `organ_mass` has them (T7).
 
@@ -99,7 +104,7 @@ def read_study(
     DataError
         With everything that is wrong, by row and column, and what to try (D14).
     UsageError
-        For an unknown layout or decimal sign, or doses beside an event table.
+        For an unknown layout, decimal sign or dialect, or doses beside an event table.
 
     Notes
     -----
@@ -108,11 +113,12 @@ def read_study(
     observation before a dose of the same time is of the time before it (E3).
     """
     path = Path(path)
+    check_dialect(dialect)
     with _without_collection():
         table = read_table(path, sheet)
         if is_event_table(table):
-            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-            return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup)
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses, organ_mass)
+            return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup, dialect=dialect)
         found, notes = _dose_table(path, sheet, doses)
         return _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit, organ_mass)
 
@@ -130,6 +136,7 @@ def study_from_frame(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    dialect: str = "",
     organ_mass: Mapping[str, str] | None = None,
 ) -> Study:
     """Read observations and doses from a DataFrame.
@@ -140,7 +147,7 @@ def study_from_frame(
         Columns as in `read_study`; the index is ignored. Messages count rows as in a CSV file: the first is row 2.
     doses : path, DataFrame or None
         Second table with a row for each dose.
-    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup, organ_mass
+    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup, dialect, organ_mass
         As for `read_study`.
 
     Returns
@@ -157,11 +164,12 @@ def study_from_frame(
     -----
     Rules as for `read_study`.
     """
+    check_dialect(dialect)
     with _without_collection():
         table = table_of_frame(frame)
         if is_event_table(table):
-            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-            return study_of_events(reading, name, outputs, routes, regroup=regroup)
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses, organ_mass)
+            return study_of_events(reading, name, outputs, routes, regroup=regroup, dialect=dialect)
         found, notes = _dose_table(None, None, doses)
         return _study(table, found, notes, name, layout, decimal, unit, time_unit, organ_mass)
 
@@ -207,20 +215,22 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _event_reading(
+def _event_reading(  # noqa: PLR0917  (all of them, once, from the two public functions)
     table: Table,
     decimal: str,
     unit: str | None,
     time_unit: str | None,
     amount_unit: str | None,
     doses: str | Path | pd.DataFrame | None,
+    organ_mass: Mapping[str, str] | None,
 ) -> Reading:
     if decimal not in (".", ","):
         raise UsageError(f"decimal = {decimal!r}", expected="'.' or ','")
     if doses is not None:
         raise UsageError("doses beside an event table", where=table.source, hint="its rows with EVID 1 are the doses")
     stated = {"dv": unit, "time": time_unit, "amt": amount_unit}
-    return Reading(table, Findings(table.source), decimal, {column: text for column, text in stated.items() if text})
+    given = {column: text for column, text in stated.items() if text}
+    return Reading(table, Findings(table.source), decimal, given, _masses(organ_mass))
 
 
 def _dose_table(

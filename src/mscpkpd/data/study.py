@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mscpkpd.data.dose_properties import CONTAINED, Properties, stated_amount
+from mscpkpd.data.dose_properties import Properties, stated_amount, stated_viability
 from mscpkpd.data.exports import dose_row, in_order, nonmem_frame, observation_row, silent_row, summary_frame
 from mscpkpd.data.record import ASSAY_FIELDS
 from mscpkpd.data.sampling import sampling_frame
@@ -178,8 +178,7 @@ class Study:
             Subjects one after the other, rows in order of time (D2), with ID, TIME [h], EVID, AMT, CMT (the route),
             DVID (the output), DV, MDV and what else is known. Units stand in the header, or in the columns AMT_UNIT
             and UNIT where there are several. `study_from_frame` reads it back without loss; only a bolus that a route
-            may stretch by a duration of its own comes back as a jump (E5), and what says how a value was measured, or
-            what else is known of a dose, comes back as covariates.
+            may stretch by a duration of its own comes back as a jump (E5).
         """
         records: dict[str, list[Record]] = {subject.id: [] for subject in self.subjects}
         for record in self.records:
@@ -192,9 +191,7 @@ class Study:
             known = dict(zip(map(id, subject.regimen.doses), subject.properties, strict=False))
             own = in_order(subject.regimen.doses, records[subject.id])
             made = [
-                {**dose_row(item), **_beside(known.get(id(item), ()))}
-                if isinstance(item, Dose)
-                else self._observation_row(item)
+                dose_row(item, known.get(id(item), ())) if isinstance(item, Dose) else self._observation_row(item)
                 for item in own
             ] or [silent_row()]
             rows += [{**common, **row} for row in made]
@@ -312,11 +309,6 @@ def _stated(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in absent}
 
 
-def _beside(properties: Properties) -> dict[str, str]:
-    """Properties of a dose in an event table, without those that AMT already contains."""
-    return {name.upper(): text for name, text in properties if name not in CONTAINED}
-
-
 def _assay(record: Record) -> dict[str, Any]:
     """Columns that say how a value was measured; a value that was corrected for decay is not corrected again (T6)."""
     row = {name: getattr(record, name) for name in ASSAY_FIELDS if getattr(record, name) not in ("", None)}
@@ -378,7 +370,8 @@ def _doses_text(regimen: Regimen) -> str:
         return "none (untreated)"
     given = [dose for dose in regimen.doses if dose.gives or dose.steady]
     resets = sum(dose.reset for dose in regimen.doses)
-    also = f", {_count(resets, 'reset')}" if resets else ""
+    others = dict.fromkeys(dose.event for dose in regimen.doses if dose.event)
+    also = "".join([f", {_count(resets, 'reset')}" if resets else "", *(f", {name}" for name in others)])
     if not given:
         return f"none{also}"
     distinct = dict.fromkeys(f"{_amount_text(dose)} {dose.route}" for dose in given)
@@ -395,7 +388,7 @@ def _amount_text(dose: Dose) -> str:
 
 def _fits_in_row(subject: Subject, lots: set[str]) -> bool:
     doses = subject.regimen.doses
-    if any(dose.reset or dose.steady for dose in doses):
+    if any(dose.reset or dose.steady or dose.event for dose in doses):
         return False
     return not doses or (len(doses) == 1 and doses[0].lot == (next(iter(lots)) if len(lots) == 1 else ""))
 
@@ -405,7 +398,6 @@ def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
         yield {"subject": subject.id, "dose": 0.0}
     known = subject.properties or ((),) * len(subject.regimen)
     for dose, properties in zip(subject.regimen.doses, known, strict=True):
-        at_thaw = dict(properties).get("viability_thaw", "")
         yield {
             "subject": subject.id,
             "time": dose.time,
@@ -415,11 +407,12 @@ def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
             "route": dose.route,
             "duration": dose.duration,
             "duration_unit": "h",
-            "viability": None if at_thaw and float(at_thaw) == dose.viable else dose.viable,
+            "viability": stated_viability(dose.viable, properties),
             "lot": dose.lot,
             **dict(properties),
             **({"timed_by": dose.timed_by} if dose.timed_by else {}),
             **({"steady": dose.steady, "every": dose.every or None, "every_unit": "h"} if dose.steady else {}),
             **({"rate": dose.rate} if dose.rate else {}),
             **({"reset": "true"} if dose.reset else {}),
+            **({"event": dose.event} if dose.event else {}),
         }

@@ -27,7 +27,7 @@ DOSE_COLUMNS = (
     "every", "every_unit", "doses", "timed_by", "viability_thaw", "infusion_loss", "cells_per_vial", "dose_activity",
 )  # fmt: skip
 # in a second table alone: what happens to the states just before a dose
-BEFORE = ("steady", "rate", "reset")
+BEFORE = ("steady", "rate", "reset", "event")
 DOSE_HINT = "a header such as 'dose [cells/kg]' or a column 'dose_unit'"
 UNTREATED_HINT = "its dose, or dose 0 for an untreated control"
 
@@ -213,7 +213,7 @@ def _after(reading: Reading, row: Row, time_column: str, lot: str, amount: float
     try:
         dose = Dose(
             time, amount, unit, row.text("route"), duration, viable, lot, row.text("timed_by"), row.text("steady"),
-            every, rate, reset=reading.truth(row, "reset"),
+            every, rate, reset=reading.truth(row, "reset"), event=row.text("event").casefold(),
         )  # fmt: skip
     except DosingError as error:
         reading.note(row, "dose", error.problem, expected=error.expected, hint=error.hint)

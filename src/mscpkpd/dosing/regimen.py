@@ -28,7 +28,7 @@ AMOUNT_HINT = "a number and a unit, such as '2e6 cells/kg' or '1e8 cells'"
 MOST_DOSES = 10_000
 TIMED_BY = ("", "bolus", "rate", "model rate", "model duration")
 STEADY = ("", "reached", "added", "constant")
-EVENTS = ("", "replace", "multiply")
+EVENTS = ("", "replace", "multiply", "phantom")
 WORDS = ("name", "about", "source", "evidence", "note")
 # pint would cancel "mg/kg"; per body weight is therefore read from the text of the unit
 PER_WEIGHT = re.compile(r"\s*(?:/|\bper\b)\s*kg$")
@@ -102,7 +102,7 @@ class Dose:
         have not entered yet are dropped.
     event : str
         "replace": the state that `route` names becomes `amount`. "multiply": it becomes `amount` times as large (E36).
-        "": a dose.
+        "phantom": nothing happens, but for the time after a dose (E38). "": a dose.
 
     Raises
     ------

@@ -171,7 +171,7 @@ class _Doses:
         """Everything that one dose changes, in any order."""
         time = dose.time / self.hours
         if dose.event:
-            return [self._named(dose, time)]
+            return [] if dose.event == "phantom" else [self._named(dose, time)]
         found = []
         if dose.reset:
             found.append(self._change(time, reset=True))

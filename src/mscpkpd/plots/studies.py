@@ -70,7 +70,7 @@ def _panel(
         label = f"{name} [{unit}]" if unit else name
         _line(ax, records, SERIES[number % len(SERIES)], plain(label))
     subjects = {record.subject for records in lines.values() for record in records}
-    for time in {dose.time for name in subjects for dose in study.subject(name).regimen}:
+    for time in {dose.time for name in subjects for dose in study.subject(name).regimen if dose.gives}:
         ax.axvline(time, color=AXIS, lw=0.6, ls=":", zorder=0)
     ax.set_title(plain(panel[0]), fontsize=SMALL)
     ax.set_xlabel("time [h]", fontsize=SMALL)
