@@ -164,7 +164,8 @@ def test_how_values_and_doses_were_measured_comes_back_from_both_tables(made: St
         assert sorted(map(tuple, back.sampling().values)) == sorted(map(tuple, made.sampling().values))
 
 
-NAMES = "ID TIME EVID AMT CMT DV\n1 0 1 100 iv .\n1 5 replace 20 central .\n1 6 multiply 3 1 .\n1 7 phantom . iv .\n1 9 0 . iv 4"
+NAMES = "ID TIME EVID AMT CMT DV\n1 0 1 100 iv .\n"
+NAMES += "1 5 replace 20 central .\n1 6 multiply 3 1 .\n1 7 phantom . iv .\n1 9 0 . iv 4"
 
 
 def test_e36_events_with_names_come_back_too() -> None:

@@ -690,7 +690,8 @@ def test_a_spread_beyond_all_bounds_is_a_spread() -> None:
 
 def test_what_gives_nothing_is_no_dose() -> None:
     """E32, E36, E38: resets, events with names and phantoms are no doses of an analysis; those that act are said."""
-    text = "ID TIME EVID AMT CMT DV\n1 0 1 100 iv .\n1 1 0 . iv 8\n1 2 {} . iv .\n1 4 0 . iv 4\n1 8 0 . iv 2\n1 12 0 . iv 1"
+    text = "ID TIME EVID AMT CMT DV\n1 0 1 100 iv .\n1 1 0 . iv 8\n1 2 {} . iv .\n"
+    text += "1 4 0 . iv 4\n1 8 0 . iv 2\n1 12 0 . iv 1"
     units = {"time_unit": "h", "amount_unit": "mg", "unit": "mg/L", "outputs": "conc"}
     plain = nca(study_from_frame(frame(text.replace("1 2 {} . iv .\n", "")), **units))
     phantom = nca(study_from_frame(frame(text.format("phantom")), **units))

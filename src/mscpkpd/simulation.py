@@ -85,6 +85,7 @@ def simulate(
     parameters: Mapping[str, float] | None = None,
     seed: int = 0,
     dialect: str = "",
+    rows: str = "observed",
 ) -> RowOutput: ...
 
 
@@ -105,6 +106,7 @@ def simulate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     dialect: str = "",
+    rows: str = "observed",
 ) -> xr.Dataset | RowOutput:
     """Simulate schedules for subjects and parameter draws, or the rows of an event table.
 
@@ -118,7 +120,7 @@ def simulate(
     events : DataFrame or path, optional
         NONMEM-style event table: who gets what, and when values are wanted. Numbers are in the units of the model where
         the header states none; a column that is called as a parameter is the value of that parameter for its subject.
-        Only `weight`, `times`, `outputs`, `parameters` and `dialect` go with it.
+        Only `weight`, `times`, `outputs`, `parameters`, `dialect` and `rows` go with it.
     draws : Fit, int or None
         Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
     n_draws : int
@@ -143,6 +145,9 @@ def simulate(
         Receives solves done and solves wanted.
     dialect : "", "rxode2" or "mrgsolve"
         Whose numbers of EVID above 4 `events` uses; the names replace, multiply and phantom are always read (D11, E36).
+    rows : "observed" or "all"
+        Of `events`: rows with EVID 0 and 2, or every row with the state just after its own event, and CMT, DV, TAD
+        (time after the latest dose, E38), PRED and RES beside (section 8 of the conventions).
 
     Returns
     -------
@@ -185,8 +190,9 @@ def simulate(
             problem = f"{', '.join(beside) or 'several weights'} beside events"
             raise UsageError(problem, expected="the subjects, doses and times of the table alone")
         return simulate_events(
-            model, events, outputs=outputs, times=times, parameters=parameters, weight=weight, dialect=dialect
-        )
+            model, events, outputs=outputs, times=times, parameters=parameters, weight=weight, dialect=dialect,
+            rows=rows,
+        )  # fmt: skip
     schedules = _own_doses(model) if schedules is None else schedules
     named = {schedules.name or "schedule": schedules} if isinstance(schedules, Regimen) else dict(schedules)
     if not named or subjects < 1 or n_draws < 1:

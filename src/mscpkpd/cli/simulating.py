@@ -93,6 +93,9 @@ def simulate(
     outputs: Annotated[str | None, typer.Option(metavar="a,b", help="Columns wanted; all by default.")] = None,
     decimal: Decimal = ".",
     dialect: Dialect = "",
+    rows: Annotated[
+        str, typer.Option(metavar="observed|all", help="all: a row for each row of --events, with TAD and PRED.")
+    ] = "observed",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
@@ -109,11 +112,12 @@ def simulate(
         _check_beside_events([name for name, value in others.items() if value is not None], subjects, as_table=as_table)
         chosen, _ = _model(model, values, None)
         how: dict[str, Any] = {
-            "outputs": wanted, "times": grid, "weight": weight, "decimal": decimal, "dialect": dialect,
+            "outputs": wanted, "times": grid, "weight": weight, "decimal": decimal, "dialect": dialect, "rows": rows,
         }  # fmt: skip
         return _rows(_changed(chosen, changes), events, how, out, as_json=as_json)
-    if dialect:
-        raise UsageError("--dialect without --events", expected="the dialect of an event table", hint="--events FILE")
+    alone = "--dialect" if dialect else "--rows" if rows != "observed" else ""
+    if alone:
+        raise UsageError(f"{alone} without --events", expected="what goes with an event table", hint="--events FILE")
     from mscpkpd.simulation import simulate as run
 
     chosen, source = _model(model, values, fit)
@@ -270,7 +274,7 @@ def _rows(model: Model, events: Path, how: Mapping[str, Any], out: Path, *, as_j
     """Write the row output of an event table (conventions, section 8)."""
     from mscpkpd.event_output import simulate_events
 
-    with in_shell_words("weight", "decimal", "dialect"):
+    with in_shell_words("weight", "decimal", "dialect", "rows", "times"):
         rows = simulate_events(model, events, **how)
     with whole_file(out) as part:
         rows.to_csv(part, index=False, lineterminator="\n")

@@ -35,7 +35,7 @@ DIALECTS = {"rxode2": {"5": "replace", "6": "multiply", "7": "phantom"}, "mrgsol
 
 
 DIALECT_HINT = "the name of the event, or the dialect whose number it is: " + " or ".join(
-    f"dialect='{name}'" for name in DIALECTS
+    f"dialect='{name}'" for name, numbers in DIALECTS.items() if numbers
 )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-__all__ = ["dose_of", "dosed_by", "study_of_events"]
+__all__ = ["TAD_NOTE", "dose_of", "dosed_by", "study_of_events"]
 
 NUMBER = re.compile(r"\d+(\.0*)?")
 # cells that mean the same in an event table and in a tidy one
@@ -37,6 +37,7 @@ TITLES = {
     "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
     "lower": "limit", "upper": "dv",
 }  # fmt: skip
+TAD_NOTE = "TAD is not read: it follows from the doses (E38)"
 BETWEEN_EPISODES = 1.0  # hours: what is before a reset and what is after it never share a time
 STEADY = {0: "", 1: "reached", 2: "added"}
 TIMED_BY = {-1.0: "model rate", -2.0: "model duration"}
@@ -105,6 +106,7 @@ def study_of_events(
         reading.findings.add("no observation", hint="rows with EVID 0 and a DV; msc.simulate takes a table without")
     reading.findings.stop()
     records.sort(key=lambda record: record.row)
+    notes += [TAD_NOTE] if "tad" in reading.table.columns else []
     silent = sum(event.evid in (0, 2) and not event.observed for event in events)
     if silent:
         notes.append(f"{silent} row{'s' if silent > 1 else ''} without a value left out (D4)")

@@ -15,7 +15,7 @@ __all__ = ["COLUMNS", "NAMED", "Event", "SameTime", "by_subject", "given_times",
 # columns with a meaning (2.1); everything else is a covariate or a property of its row
 COLUMNS = (
     "id", "time", "evid", "cmt", "dvid", "dv", "mdv", "amt", "amt_unit", "viab", "rate", "dur", "addl", "ii", "ss",
-    "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit",
+    "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit", "tad",
 )  # fmt: skip
 NAMED = {5: "replace", 6: "multiply", 7: "phantom"}  # events that have names and no number of their own (D11)
 OTHER_NAMES = {"ytype": "dvid", "tinf": "dur"}

@@ -92,7 +92,7 @@ def nonmem_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             frame[column] = None
     kept = [column for column in FIRST if column in frame]
     frame = frame[[*kept, *(column for column in frame if column not in kept)]]
-    header = {"TIME": "TIME [h]", "DUR": "DUR [h]", "II": "II [h]", "WEIGHT": "WEIGHT [kg]"}
+    header = {"TIME": "TIME [h]", "DUR": "DUR [h]", "II": "II [h]", "TAD": "TAD [h]", "WEIGHT": "WEIGHT [kg]"}
     for column, unit in (("AMT", "AMT_UNIT"), ("DV", "UNIT")):
         units = list(frame[unit].dropna().unique()) if unit in frame else []
         if len(units) == 1:

@@ -14,7 +14,7 @@ import pandas as pd
 from mscpkpd.data.assays import PERCENT_OF_DOSE
 from mscpkpd.data.cells import Reading
 from mscpkpd.data.event_checks import check_dialect
-from mscpkpd.data.event_study import study_of_events
+from mscpkpd.data.event_study import TAD_NOTE, study_of_events
 from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
 from mscpkpd.data.layout import check_tidy, tidy_of_wide
@@ -291,6 +291,7 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         findings.lines += [f"{second.table.source}: {line}" for line in second.findings.lines]
     findings.stop()
     notes += _sums(records)
+    notes += [TAD_NOTE] if "tad" in table.columns else []
     return Study(
         name,
         subjects,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mscpkpd.data.after_dose import after_dose
 from mscpkpd.data.dose_properties import Properties, stated_amount, stated_viability
 from mscpkpd.data.exports import dose_row, in_order, nonmem_frame, observation_row, silent_row, summary_frame
 from mscpkpd.data.record import ASSAY_FIELDS
@@ -21,7 +22,7 @@ from mscpkpd.dosing import Dose
 from mscpkpd.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Regimen
@@ -150,8 +151,13 @@ class Study:
             lots.setdefault(record.subject, set()).update({record.lot} - {""})
         return all(_fits_in_row(subject, lots.get(subject.id, set())) for subject in self.subjects)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, *, tad: bool = False) -> pd.DataFrame:
         """Return the study as a tidy table.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column (E38).
 
         Returns
         -------
@@ -161,16 +167,30 @@ class Study:
             quartiles are on their own scale again.
         """
         observed = {record.subject for record in self.records}
-        rows = [self._row(record) for record in self.records]
+        rows = [self._row(record) | ({"tad": self._after_dose(record)} if tad else {}) for record in self.records]
         rows += [self._subject_row(subject) for subject in self.subjects if subject.id not in observed]
         return pd.DataFrame(rows)
 
-    def to_tidy(self) -> pd.DataFrame:
-        """Return the study as a tidy table; another name of `to_frame`."""
-        return self.to_frame()
+    def _after_dose(self, record: Record) -> float | None:
+        return after_dose(self.subject(record.subject).regimen.doses, record.time, record.pre_dose)
 
-    def to_nonmem(self) -> pd.DataFrame:
+    def to_tidy(self, *, tad: bool = False) -> pd.DataFrame:
+        """Return the study as a tidy table; another name of `to_frame`.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column (E38).
+        """
+        return self.to_frame(tad=tad)
+
+    def to_nonmem(self, *, tad: bool = False) -> pd.DataFrame:
         """Return the study as a NONMEM-style event table.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column TAD (E38): 0 on the row of a dose.
 
         Returns
         -------
@@ -194,6 +214,8 @@ class Study:
                 dose_row(item, known.get(id(item), ())) if isinstance(item, Dose) else self._observation_row(item)
                 for item in own
             ] or [silent_row()]
+            if tad:
+                made = [{**row, "TAD": after} for row, after in zip(made, _after_each(subject, own), strict=True)]
             rows += [{**common, **row} for row in made]
         return nonmem_frame(rows)
 
@@ -300,6 +322,19 @@ _KIND_WORDS = {
     "mean": "mean",
     "logmean": "median",
 }
+
+
+def _after_each(subject: Subject, own: Sequence[Dose | Record]) -> Iterator[float | None]:
+    """Time after the latest dose of each row of an event table, in its order; the one row of nobody has none."""
+    doses = subject.regimen.doses
+    for item in own:
+        if isinstance(item, Dose):
+            done = next(k for k, dose in enumerate(doses, 1) if dose is item)
+            yield after_dose(doses[:done], item.time)
+        else:
+            yield after_dose(doses, item.time, item.pre_dose)
+    if not own:
+        yield None
 
 
 def _stated(record: dict[str, Any]) -> dict[str, Any]:
