@@ -151,12 +151,12 @@ def test_the_shell_writes_every_row(tmp_path: Path, capsys: pytest.CaptureFixtur
 @st.composite
 def timed(draw: st.DrawFn) -> pd.DataFrame:
     """Doses, additional doses, resets, steady states and observations at whole hours."""
-    rows = []
-    for time in sorted(draw(st.lists(st.integers(0, 30), min_size=2, max_size=8))):
-        rows.append({"ID": 1, "TIME": time, "CMT": "iv", **draw(st.sampled_from([
-            {"EVID": 0}, {"EVID": 0}, {"EVID": 1, "AMT": 10}, {"EVID": 1, "AMT": 10, "ADDL": 3, "II": 4},
-            {"EVID": 3}, {"EVID": 4, "AMT": 5}, {"EVID": 1, "AMT": 10, "II": 5, "SS": 1}, {"EVID": "phantom"},
-        ]))})  # fmt: skip
+    kinds = st.sampled_from([
+        {"EVID": 0}, {"EVID": 0}, {"EVID": 1, "AMT": 10}, {"EVID": 1, "AMT": 10, "ADDL": 3, "II": 4}, {"EVID": 3},
+        {"EVID": 4, "AMT": 5}, {"EVID": 1, "AMT": 10, "II": 5, "SS": 1}, {"EVID": "phantom"},
+    ])  # fmt: skip
+    times = sorted(draw(st.lists(st.integers(0, 30), min_size=2, max_size=8)))
+    rows = [{"ID": 1, "TIME": time, "CMT": "iv", **draw(kinds)} for time in times]
     rows.append({"ID": 1, "TIME": 31, "CMT": "iv", "EVID": 0, "DV": 1})
     return pd.DataFrame(rows)
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from mscpkpd.administration import AT_ONCE, bioavailability, timing
 from mscpkpd.data.cells import Reading
+from mscpkpd.data.dose_properties import SPREADS, UNUSED
 from mscpkpd.data.event_checks import check_dialect, read_events
 from mscpkpd.data.event_study import dose_of, dosed_by
 from mscpkpd.data.events import Event, SameTime, by_subject, given_times, is_event_table, renamed
@@ -121,6 +122,8 @@ def simulate_events(
     units = {"TIME": time_unit, **({"TAD": time_unit} if everything_asked else {})}
     units |= {name: model.units[name] for name in wanted}
     notes += solver.notes(events_read)
+    if unused := [reading.table.titles[name] for name in (*SPREADS, *UNUSED) if reading.table.has(name)]:
+        notes.append(f"not used, a table is simulated once: {', '.join(unused)} (T3)")
     frame.attrs = {"model": model.name, "units": units, "notes": tuple(notes), "failures": solver.failures}
     return frame
 

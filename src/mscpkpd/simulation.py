@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
 
 from mscpkpd.administration import administered
+from mscpkpd.dose_draws import drawn_regimens, is_uncertain
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
 from mscpkpd.engine.structure import solving_order
@@ -123,6 +124,7 @@ def simulate(
         Only `weight`, `times`, `outputs`, `parameters`, `dialect` and `rows` go with it.
     draws : Fit, int or None
         Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
+        With draws, viable fractions and losses of doses vary within their SD, too (T3).
     n_draws : int
         How many draws to take from a fit.
     subjects : int
@@ -206,15 +208,25 @@ def simulate(
     routes = _routes(model, named)
     system = build_system(model, wanted, routes)
     each = population.of(system.parameters)
-    solved = _together if _many(system, len(each)) else _one_by_one
+    vague = is_uncertain(named.values())
     out = np.empty((len(wanted), len(named), len(each), len(grid)))
     for s, regimen in enumerate(named.values()):
         tell = _counted(progress, s * len(each), len(named) * len(each))
-        out[:, s] = solved(system, regimen, grid, each, population.weight_of_each, hours=hours, tell=tell)
+        how: dict[str, Any] = {"weights": population.weight_of_each, "hours": hours, "tell": tell}
+        if vague and draws is not None:
+            own = drawn_regimens(regimen, seed, subjects, population.draws)
+            out[:, s] = _one_by_one(system, own, grid, each, **how)
+        elif _many(system, len(each)):
+            out[:, s] = _together(system, regimen, grid, each, **how)
+        else:
+            out[:, s] = _one_by_one(system, [regimen] * len(each), grid, each, **how)
     out = out.reshape(len(wanted), len(named), subjects, population.draws, len(grid))
     failed = np.all(np.isnan(out), axis=(0, 4))
     sims = _dataset(model, wanted, named, grid, out, failed)
     sims.attrs.update(parameters=population.origin, seed=seed)
+    if vague:
+        drawn = "drawn within their SD" if draws is not None else "as stated: their SD is used with draws alone"
+        sims.attrs["doses"] = f"viable fractions and losses {drawn} (T3)"
     for name in wanted:
         sims[name].attrs.update(_grounds(model, name, routes, draws))
     return sims
@@ -248,7 +260,7 @@ def _counted(progress: Callable[[int, int], None] | None, before: int, total: in
 
 def _one_by_one(
     system: System,
-    regimen: Regimen,
+    regimens: Sequence[Regimen],
     grid: np.ndarray,
     each: np.ndarray,
     weights: Sequence[float | None],
@@ -258,7 +270,7 @@ def _one_by_one(
 ) -> np.ndarray:
     """Outputs of every solve, shape (n_outputs, n_solves, n_times); NaN where one failed."""
     out = np.full((len(system.outputs), len(each), len(grid)), np.nan)
-    for k, (values, weight) in enumerate(zip(each, weights, strict=True)):
+    for k, (regimen, values, weight) in enumerate(zip(regimens, each, weights, strict=True)):
         path = solve(system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE)
         if path.ok:
             out[:, k] = system.observed_function.value(*path.states, *values, grid, shape=grid.shape)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
-from mscpkpd.data.dose_properties import VIALS, Properties, dose_properties
+from mscpkpd.data.dose_properties import VIALS, Properties, dose_properties, with_spread
 from mscpkpd.data.event_checks import as_tidy_dose, read_events
 from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, given_times, renamed
 from mscpkpd.data.record import ASSAY_COLUMNS, KNOWN_COLUMNS, Record
@@ -227,7 +227,7 @@ class _Build:
         for event, times in zip(acting, given_times(acting), strict=True):
             if event.doses:
                 properties = dose_properties(self.reading, as_tidy_dose(self.reading, event.row))
-                given += [(dose, properties) for dose in self._doses(event, times)]
+                given += [(with_spread(dose, properties), properties) for dose in self._doses(event, times)]
             else:
                 given += [(dose, ()) for dose in (self._named(event) if event.named else self._reset(event, giver))]
         given.sort(key=lambda pair: pair[0].time)  # as a regimen does

@@ -358,7 +358,7 @@ def _plain(subject: dict[str, Any]) -> dict[str, Any]:
         del subject["properties"]
     for dose in subject["regimen"]["doses"]:
         dose["timed_by"] = dose["timed_by"].replace("bolus", "")
-        for name in ("steady", "every", "rate", "reset", "event"):
+        for name in ("steady", "every", "rate", "reset", "event", "viable_sd", "loss", "loss_sd"):
             if not dose[name]:
                 del dose[name]
     return subject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mscpkpd.data.dose_properties import Properties, bedside_viability, dose_properties, entering
+from mscpkpd.data.dose_properties import Properties, bedside_viability, dose_properties, entering, with_spread
 from mscpkpd.data.record import KNOWN_COLUMNS
 from mscpkpd.data.study import Subject
 from mscpkpd.dosing import Dose, Regimen, infusion
@@ -170,7 +170,10 @@ def _given_in(doses: Reading, notes: list[str]) -> dict[str, Given]:
 def _given(reading: Reading, row: Row, time_column: str, lot: str, notes: list[str], fallback: str = "") -> Given:
     """Doses of one row, each with its properties (T3)."""
     properties = dose_properties(reading, row)
-    return [(dose, properties) for dose in _regimen(reading, row, time_column, lot, notes, fallback)]
+    return [
+        (with_spread(dose, properties), properties)
+        for dose in _regimen(reading, row, time_column, lot, notes, fallback)
+    ]
 
 
 def _regimen(reading: Reading, row: Row, time_column: str, lot: str, notes: list[str], fallback: str = "") -> Regimen:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mscpkpd.data import Study
+from mscpkpd.data.dose_properties import SPREADS, UNUSED
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
@@ -214,6 +215,9 @@ def _notes(problem: Problem) -> tuple[str, ...]:
         for p in problem.free
         if p.widened_for
     ]
+    kept = {name for subject in problem.study.subjects for own in subject.properties for name, _ in own}
+    if unused := [name for name in (*SPREADS, *UNUSED) if name in kept]:
+        notes.append(f"properties of doses that are not used: {', '.join(unused)} (T3)")
     if problem.fixed:
         notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
     return tuple(notes)
