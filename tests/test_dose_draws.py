@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_models import one_compartment
+from event_models import TEXT, frame, loaded, one_compartment
 from mscpkpd.data import Study, study_from_frame
 from mscpkpd.dose_draws import drawn_regimens
 from mscpkpd.dosing import Dose, Regimen, bolus
@@ -117,3 +117,28 @@ def test_decimal_commas_of_properties_become_points() -> None:
     assert dict(made.subjects[0].properties[0]) == {"infusion_loss": "0.25", "viability_sd": "0.05"}
     assert made.subjects[0].regimen.doses[0].amount == 75.0
     assert study_from_frame(made.to_nonmem()).digest == made.digest
+
+
+# ---- what else a fit says of doses and samples -----------------------------------------------------------------------
+
+
+def test_t9_a_fit_to_one_value_for_each_animal_says_what_its_noise_contains() -> None:
+    """T9: by the names of the outputs; two values of one animal are another matter."""
+    model = MODEL.with_prior("CL", "lognormal(5, 0.3)")
+    rows = [{**COLUMNS, "subject": f"m{k}", "time [h]": t, "value [mg/L]": v}
+            for k, (t, v) in enumerate(((1.0, 1.6), (4.0, 1.2), (9.0, 0.75), (15.0, 0.4)))]  # fmt: skip
+    said = "one value for each subject: the noise of 'conc' contains the spread between subjects (T9)"
+    assert said in fit(model, study_from_frame(pd.DataFrame(rows)), free=["CL"]).notes
+    again = [*rows, {**rows[0], "replicate": 2}]
+    assert said not in fit(model, study_from_frame(pd.DataFrame(again)), free=["CL"]).notes
+
+
+def test_e28_a_fit_warns_where_responses_do_not_add_up() -> None:
+    """E28: SS 2 in a model that saturates; not in a linear one."""
+    text = "ID TIME EVID AMT II SS CMT DV\n1 0 1 100 12 2 iv .\n1 1 0 . . . iv 3\n1 5 0 . . . iv 2\n1 9 0 . . . iv 1"
+    made = study_from_frame(frame(text), time_unit="h", amount_unit="mg", unit="mg/L", outputs="conc")
+    said = "SS 2 adds responses, which do not add up in 'one' (E28)"
+    saturating = loaded(TEXT.replace("- CL/V*central", "- CL/V*central/(1 + central/(R*D))"))
+    for model, warned in ((saturating, True), (MODEL, False)):
+        found = fit(model.with_prior("CL", "lognormal(5, 0.3)"), made, free=["CL"])
+        assert (said in found.notes) is warned

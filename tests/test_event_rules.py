@@ -172,8 +172,13 @@ def test_d15_order_and_unknown_columns_are_kept() -> None:
 
 def test_d12_a_change_of_occasion_without_a_dose_is_said() -> None:
     made = study("ID TIME AMT CMT DV OCC\n1 0 100 iv . 1\n1 1 . iv 5 1\n1 2 . iv 5 2")
-    assert made.notes == ("row 4: OCC changes without a dose, as in 1 rows (D12)",)
+    assert made.notes == ("row 4: OCC changes without a dose, as in 1 row (D12)",)
     assert [record.occasion for record in made.records] == ["1", "2"]
+    additional = (
+        "ID TIME AMT ADDL II CMT DV OCC\n1 0 100 1 8 iv . 1\n1 1 . . . iv 5 1\n1 8 . . . iv 5 2\n1 9 . . . iv 4 2"
+    )
+    assert not study(additional).notes, "an additional dose is one"
+    assert not study_from_frame(study(additional).to_nonmem()).notes, "rows of doses need not state it"
 
 
 # ---- events ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -439,12 +440,18 @@ def _check_order(
 
 
 def _occasion_notes(grouped: Mapping[str, Sequence[Event]]) -> list[str]:
-    """Say where OCC changes without a dose (D12)."""
+    """Say where OCC changes without a dose in between, additional ones included (D12)."""
     changed = []
     for own in grouped.values():
-        for before, event in pairwise(own):
-            if event.row.text("occ") != before.row.text("occ") and not event.doses and not event.resets:
+        stated = [event for event in own if event.row.text("occ")]
+        given = sorted(time for event in own if event.doses for time in event.times) if len(stated) > 1 else []
+        for before, event in pairwise(stated):
+            if event.row.text("occ") == before.row.text("occ") or event.resets or event.time < before.time:
+                continue
+            place = bisect_left(given, before.time)
+            if place == len(given) or given[place] > event.time:
                 changed.append(event.row.number)
     if not changed:
         return []
-    return [f"row {changed[0]}: OCC changes without a dose, as in {len(changed)} rows (D12)"]
+    count = "1 row" if len(changed) == 1 else f"{len(changed)} rows"
+    return [f"row {changed[0]}: OCC changes without a dose, as in {count} (D12)"]
