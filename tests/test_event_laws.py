@@ -289,3 +289,74 @@ def test_what_does_not_go_with_events_is_refused() -> None:
     table = pd.DataFrame([row(evid=1, AMT=1), row(time=1)])
     with pytest.raises(UsageError, match="draws, until beside events"):
         simulate(one_compartment(), events=table, draws=3, until="3 d")  # type: ignore[call-overload]
+
+
+# ---- more laws ------------------------------------------------------------------------------------------------------
+
+
+@few
+@given(st.integers(2, 12), st.sampled_from([0.5, 1.0, 1.5]), st.sampled_from(["iv", "oral", "split"]), st.data())
+def test_l7_consecutive_infusions_are_one_long_one(count: int, length: float, route: str, data: st.DataObject) -> None:
+    """L7: n infusions, one after the other, written as rows, as ADDL, and as one; by DUR and by RATE."""
+    seen = [row(time=time) for time in sorted(data.draw(st.lists(tenths, min_size=1, max_size=4)))]
+    rate = {"RATE": 10.0 / length}
+    by_rate = [row(evid=1, AMT=10.0 * count, CMT=route, **rate)]
+    long = [row(evid=1, AMT=10.0 * count, DUR=length * count, CMT=route)]
+    short = [row(evid=1, AMT=10, DUR=length, ADDL=count - 1, II=length, CMT=route)]
+    rows = [row(evid=1, time=k * length, AMT=10, DUR=length, CMT=route) for k in range(count)]
+    forms = [sorted([*form, *seen], key=lambda each: each["TIME"]) for form in (long, short, rows)]
+    one, *others = (values(form) for form in forms)
+    for other in others:
+        assert agree(other, one)
+    if route == "split":  # its fractions sum to 1: F does not lengthen an infusion whose rate is given (E10)
+        assert agree(values(sorted([*by_rate, *seen], key=lambda each: each["TIME"])), one)
+
+
+@few
+@given(tables(), st.sampled_from([1e-7, 1e-9, 1e-11]))
+def test_l6_an_infusion_becomes_a_bolus_as_its_duration_becomes_nothing(
+    rows: list[dict[str, Any]], length: float
+) -> None:
+    """L6: whatever else goes on; but at the very time of a dose, which a bolus has entered and an infusion has not."""
+    moments = {each["TIME"] + k * each["II"] for each in rows if each["EVID"] == 1 for k in range(each["ADDL"] + 1)}
+    moments |= {moment + 0.5 for moment in moments}  # the lag of `values`
+    apart = [each for each in rows if each["EVID"] == 1 or all(abs(each["TIME"] - m) > 1e-6 for m in moments)]
+    asked = [each["EVID"] != 1 for each in apart]
+    bolus = [{**each, "DUR": 0, "RATE": 0} if each["EVID"] == 1 else each for each in apart]
+    brief = [{**each, "DUR": length, "RATE": 0} if each["EVID"] == 1 else each for each in apart]
+    if any(asked):
+        one, other = values(bolus), values(brief)
+        assert np.all(np.abs(one - other) <= 1e-6 * np.max(np.abs(one), initial=1e-6))
+
+
+@few
+@given(
+    st.sampled_from(["iv", "oral", "slow", "split"]), st.sampled_from([4.0, 6.5, 12.0]),
+    st.sampled_from([{}, {"DUR": 1.5}, {"DUR": 9.0}, {"RATE": 25.0}]), st.lists(tenths, min_size=1, max_size=3),
+)  # fmt: skip
+def test_l4_a_steady_state_dose_is_the_limit_of_many_doses(
+    route: str, every: float, timed: dict[str, float], times: list[float]
+) -> None:
+    """L4, E21 to E26: 60 intervals on, a table of plain doses ends where SS 1 begins."""
+    seen = [row(time=time) for time in sorted(times)]
+    steady = [{**row(evid=1, AMT=50, CMT=route, II=every, **timed), "SS": 1}, *seen]
+    many = [row(evid=1, AMT=50, CMT=route, ADDL=60, II=every, **timed)]
+    later = [{**each, "TIME": each["TIME"] + 60 * every} for each in seen]
+    assert agree(values(steady), values([*many, *later]))
+
+
+@few
+@given(st.tuples(tables("1"), tables("2")))
+def test_l1_two_regimens_together_give_the_sum(both: tuple[list[dict[str, Any]], ...]) -> None:
+    """L1: superposition of the doses of two tables, seen at the times of the first."""
+    first, second = ([{**each, "ID": "1"} for each in rows] for rows in both)
+    seen, doses = ([each for each in first if (each["EVID"] == 1) is dosing] for dosing in (False, True))
+    more = [each for each in second if each["EVID"] == 1]
+    moments = {each["TIME"] for each in (*doses, *more)}
+    asked = [each for each in seen if each["TIME"] not in moments]
+    start = [row(time=0.0, evid=2)]  # one begin for all of them
+    sums = [
+        values(sorted([*start, *given_, *asked], key=lambda each: each["TIME"]))
+        for given_ in (doses, more, doses + more)
+    ]
+    assert agree(sums[0] + sums[1], sums[2])
