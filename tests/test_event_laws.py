@@ -243,6 +243,23 @@ def test_raw_data_by_output_and_by_subject(tmp_path: Path, by: str, log: bool) -
         plots.raw_data(made, by="time")
 
 
+def test_raw_data_of_subjects_can_be_compared() -> None:
+    """A panel for each subject and unit; the same scales for one unit, and a look of its own for each name."""
+    rows = [{"ID": str(k), "TIME [h]": t, "CMT": "iv", "DVID": name, "DV": v * (k + 1), "UNIT": unit, "EVID": 0}
+            for k in range(8) for t in (1, 2) for name, unit, v in (("conc", "mg/L", 1.0), ("il10", "pg/mL", 100.0))]  # fmt: skip
+    made = study_from_frame(pd.DataFrame(rows))
+    figure = plots.raw_data(made, by="subject")
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_ylabel() for ax in panels[:4]] == ["mg/L", "pg/mL"] * 2
+    for unit, top in (("mg/L", 8.0), ("pg/mL", 800.0)):
+        (limits,) = {ax.get_ylim() for ax in panels if ax.get_ylabel() == unit}
+        assert limits[0] < limits[1] and limits[1] >= top  # noqa: PT018
+    lines = [
+        line for ax in plots.raw_data(made, by="output").axes[:1] for line in ax.lines if line.get_label()[0] != "_"
+    ]
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 8
+
+
 def test_the_shell_simulates_an_event_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events, out = tmp_path / "events.csv", tmp_path / "out.csv"
     events.write_text("ID,TIME,EVID,AMT,CMT\n1,0,1,100,iv\n1,5,0,.,iv\n1,6,2,.,iv\n2,0,0,.,iv\n", encoding="utf-8")
