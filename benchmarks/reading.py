@@ -56,10 +56,10 @@ def main() -> None:
 
         def everything() -> None:
             read()
-            assert not verdict_of(path, Reading(outputs=named)).problem
+            problem = verdict_of(path, Reading(outputs=named)).problem
             rows = simulate(model, events=path)
-            assert len(rows) == subjects * (ROWS_EACH - 1)
-            assert not rows.attrs["failures"]
+            if problem or rows.attrs["failures"] or len(rows) != subjects * (ROWS_EACH - 1):
+                raise SystemExit(f"the table was not simulated as a whole: {problem} {rows.attrs['failures'][:1]}")
 
         problem = f"{subjects} subjects, {subjects * ROWS_EACH} rows"
         for title, call, target in (

@@ -245,8 +245,13 @@ def test_raw_data_by_output_and_by_subject(tmp_path: Path, by: str, log: bool) -
 
 def test_raw_data_of_subjects_can_be_compared() -> None:
     """A panel for each subject and unit; the same scales for one unit, and a look of its own for each name."""
-    rows = [{"ID": str(k), "TIME [h]": t, "CMT": "iv", "DVID": name, "DV": v * (k + 1), "UNIT": unit, "EVID": 0}
-            for k in range(8) for t in (1, 2) for name, unit, v in (("conc", "mg/L", 1.0), ("il10", "pg/mL", 100.0))]  # fmt: skip
+    assays = (("conc", "mg/L", 1.0), ("il10", "pg/mL", 100.0))
+    rows = [
+        {"ID": str(k), "TIME [h]": t, "EVID": 0, "CMT": "iv", "DVID": name, "DV": v * (k + 1), "UNIT": unit}
+        for k in range(8)
+        for t in (1, 2)
+        for name, unit, v in assays
+    ]
     made = study_from_frame(pd.DataFrame(rows))
     figure = plots.raw_data(made, by="subject")
     panels = [ax for ax in figure.axes if ax.get_visible()]

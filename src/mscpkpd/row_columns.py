@@ -82,8 +82,9 @@ def row_columns(
     notes = []
     if any(event.observed and not name for event, name in zip(asked, outputs, strict=True)):
         notes.append(f"PRED is missing where nothing says which of {', '.join(model.output_names)} is observed (D6)")
-    if any(e.observed and math.isnan(factor) and name for e, factor, name in zip(asked, factors, outputs, strict=True)):
-        notes.append("RES is missing where the unit of DV is not that of the output, or the row is censored (B15)")
+    rows_of_output = zip(asked, factors, outputs, strict=True)
+    if any(e.observed and name and math.isnan(factor) and not _censored(e) for e, factor, name in rows_of_output):
+        notes.append("RES is missing where DV is in a unit that is not that of the output (D13)")
     return {
         "CMT": [event.row.text("cmt") or None for event in asked], "DV": list(seen),
         "TAD": [float(f"{after[id(event)] * scale:.12g}") for event in asked], "PRED": list(pred), "RES": list(res),
@@ -95,9 +96,13 @@ def _number(reading: Reading, event: Event) -> float:
     return math.nan if number is None else number
 
 
+def _censored(event: Event) -> bool:
+    return event.row.text("cens") not in ("", "0", "0.0")
+
+
 def _factor(model: Model, reading: Reading, event: Event, output: str) -> float:
     """From DV to the unit of its output; NaN where there is no residual."""
-    if not (event.observed and output) or event.row.text("cens") not in ("", "0", "0.0"):
+    if not (event.observed and output) or _censored(event):
         return math.nan
     unit = event.row.text("unit") or reading.table.units.get("dv", "")
     try:
