@@ -91,6 +91,16 @@ def test_decimal_commas_are_read_where_they_are_declared(tmp_path: Path) -> None
     assert (record.time, record.value) == (1.5, 3.5)
 
 
+@pytest.mark.parametrize("time", ["1.500", "9" * 400, "1e999", "nan", "0x1", "1_0", "1,5", "-"])
+def test_a_time_that_is_none_is_found_in_plain_rows_too(tmp_path: Path, time: str) -> None:
+    """Most rows take a short way: it must not let pass what the long one refuses."""
+    path = tmp_path / "times.csv"
+    decimal = "," if time == "1.500" else "."
+    path.write_text(SOUND.replace(",", ";").replace("1;1;0", f"1;{time};0"), encoding="utf-8")
+    with pytest.raises(DataError, match="times.csv: row 3, column 'TIME': "):
+        read_study(path, outputs={1: "conc"}, routes={1: "iv"}, decimal=decimal)
+
+
 def test_the_shell_speaks_of_its_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plain.csv"
     path.write_text(SOUND.replace(" [h]", "").replace(" [mg]", "").replace(" [mg/L]", ""), encoding="utf-8")

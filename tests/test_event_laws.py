@@ -382,3 +382,34 @@ def test_l1_two_regimens_together_give_the_sum(both: tuple[list[dict[str, Any]],
         for given_ in (doses, more, doses + more)
     ]
     assert agree(sums[0] + sums[1], sums[2])
+
+
+CELLS = {
+    "id": ["1", "1", "A 7", ""], "time": ["0", "1.5", "2", "7.25", "-1", "1e2", "x", "", "2020-01-01", "00", "3."],
+    "evid": ["0", "0", "0", "0", "0", "1", "2", "3", "4", "0.0", "", "7"], "cmt": ["iv", "1", "-1", ""], "dv": ["", "5", "BLQ", "0"],
+    "mdv": ["", "0", "1", "1.0", "2"], "cens": ["", "0", "0", "1", "0.0"], "limit": ["", "3"],
+    "amt": ["", "0", "10", "0.0"], "rate": ["", "0", "5"], "dur": ["", "1"], "addl": ["", "2"], "ii": ["", "0", "8"],
+    "ss": ["", "0", "1"], "viab": ["", "0.5", "2"],
+}  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.fixed_dictionaries({}, optional={name: st.sampled_from(texts) for name, texts in CELLS.items()}))
+def test_plain_rows_mean_the_same_by_the_short_way_and_by_the_long_one(cells: dict[str, str]) -> None:
+    """Most rows of long tables are a value at a time, and are read without asking every rule again."""
+    from mscpkpd.data.cells import Reading
+    from mscpkpd.data.event_checks import _Rows
+    from mscpkpd.data.findings import Findings
+    from mscpkpd.data.tables import Row, Table
+
+    row = Row(2, {name: text for name, text in cells.items() if text})
+    columns = tuple({**cells, "id": "", "time": ""})
+    for unit in (1.0, 24.0):
+        scales = {"time": unit, "dur": unit, "ii": unit, "rate": 1 / unit}
+        reading = Reading(Table("x", columns, {}, {name: name for name in columns}, (row,)), Findings("x"))
+        rows = _Rows(reading, scales, "")
+        plain = rows._plain(row)
+        if plain is not None:
+            assert rows._any(row) == plain
+            assert not reading.findings.lines
+            assert not rows.notes

@@ -26,7 +26,7 @@ DOSING = ("amt", "rate", "dur", "addl", "ii", "ss")
 # cells that make a row more than a value at a time, or one that has to be looked at twice
 NOT_PLAIN = frozenset((*DOSING, "viab", "limit"))
 MOST_ADDITIONAL = 10_000
-SIMPLE = re.compile(r"\d+(\.\d*)?")
+SIMPLE = re.compile(r"\d{1,15}(\.\d*)?")
 DATE = re.compile(r"\d+\s*[-/:]\s*\d+")
 TIME_UNIT_HINT = "the header 'TIME [h]', or time_unit='h'"
 # by EVID: what a row does
@@ -156,6 +156,7 @@ class _Rows:
         self.reading, self.scales, self.dialect = reading, scales, dialect
         self.has_evid = "evid" in reading.table.columns
         self.needs_cmt = "cmt" in reading.table.columns
+        self.points = reading.decimal == "."
         self.notes: list[str] = []
 
     def event(self, row: Row) -> Event | None:
@@ -165,6 +166,8 @@ class _Rows:
     def _plain(self, row: Row) -> Event | None:
         """A row that is a value at a time and nothing else: most are, and tables are long. None for all others."""
         cells = row.cells
+        if not self.points:
+            return None
         if not cells.keys().isdisjoint(NOT_PLAIN) and any(cells.get(name, "0") != "0" for name in NOT_PLAIN):
             return None
         if cells.get("evid", "" if self.has_evid else "0") != "0" or cells.get("cens", "0") != "0":
