@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from mscpkpd.data.cells import Reading
 
-__all__ = ["DIALECTS", "as_tidy_dose", "check_dialect", "read_events"]
+__all__ = ["DIALECTS", "SIMPLE", "as_tidy_dose", "check_dialect", "read_events"]
 
 DOSING = ("amt", "rate", "dur", "addl", "ii", "ss")
 # cells that make a row more than a value at a time, or one that has to be looked at twice
 NOT_PLAIN = frozenset((*DOSING, "viab", "limit"))
 MOST_ADDITIONAL = 10_000
+# a number as most are written, without sign and exponent
 SIMPLE = re.compile(r"\d{1,15}(\.\d*)?")
 DATE = re.compile(r"\d+\s*[-/:]\s*\d+")
 TIME_UNIT_HINT = "the header 'TIME [h]', or time_unit='h'"
@@ -101,7 +102,7 @@ def read_events(
         event = rows.event(row)
         if event is not None:
             events.append(event)
-        if reading.findings.full:
+        elif reading.findings.full:
             break
     grouped = by_subject(events)
     _check_order(reading, table.rows, grouped, regroup)
@@ -424,8 +425,11 @@ def _check_order(
     """Note subjects that stand apart (D1) and times that go back (D2)."""
     last, seen, reported = "", dict[str, int](), set[str]()
     for row in rows:
-        subject = row.text("id")
-        if subject and subject != last and subject in seen and subject not in reported and not regroup:
+        subject = row.cells.get("id", "")
+        if subject == last:
+            seen[subject] = row.number
+            continue
+        if subject and subject in seen and subject not in reported and not regroup:
             problem = f"rows of subject '{subject}' stand apart, the others end in row {seen[subject]} (D1)"
             reported.add(subject)
             hint = "sort by ID, or regroup=True in read_study; another ID if it is another subject"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
 from mscpkpd.data.dose_properties import VIALS, Properties, dose_properties, with_spread
-from mscpkpd.data.event_checks import as_tidy_dose, read_events
+from mscpkpd.data.event_checks import SIMPLE, as_tidy_dose, read_events
 from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, given_times, renamed
 from mscpkpd.data.record import ASSAY_COLUMNS, KNOWN_COLUMNS, Record
 from mscpkpd.data.record import COLUMNS as TIDY
@@ -112,7 +112,7 @@ def study_of_events(
         notes.append(f"{silent} row{'s' if silent > 1 else ''} without a value left out (D4)")
     return Study(
         name, subjects, tuple(records), reading.table.source, _is_synthetic(reading),
-        tuple(dict.fromkeys(row.text("study") for row in reading.table.rows if row.text("study"))),
+        tuple(dict.fromkeys(row.cells["study"] for row in reading.table.rows if "study" in row.cells)),
         (*notes[:20], *sorted(build.notes)),
     )  # fmt: skip
 
@@ -365,7 +365,9 @@ class _Build:
         return plain and event.time >= 0 and self.unit != ""
 
     def _ordinary(self, event: Event) -> Record | None:
-        output, value = self._output(event), self.reading.number(event.row, "dv")
+        output, text = self._output(event), event.row.cells["dv"]
+        plain = self.reading.decimal == "." and SIMPLE.fullmatch(text)  # nearly every value
+        value = float(text) if plain else self.reading.number(event.row, "dv")
         if output is None or value is None:
             return None
         if value < 0:
