@@ -19,7 +19,8 @@ from mscpkpd.administration import AT_ONCE, bioavailability, timing
 from mscpkpd.covariates import said_of, track_of
 from mscpkpd.data.cells import Reading
 from mscpkpd.data.covariates import RULE_OF, Interpolation, declared
-from mscpkpd.data.event_checks import DIALECTS, read_events
+from mscpkpd.data.dose_properties import SPREADS, UNUSED
+from mscpkpd.data.event_checks import check_dialect, read_events
 from mscpkpd.data.event_study import BETWEEN_EPISODES, dose_of, dosed_by
 from mscpkpd.data.events import Event, SameTime, by_subject, counted_on, given_times, is_event_table, renamed
 from mscpkpd.data.findings import Findings
@@ -33,12 +34,14 @@ from mscpkpd.engine.timeline import dose_name, timeline
 from mscpkpd.errors import DataError, UnknownName, UsageError
 from mscpkpd.event_plan import Plan
 from mscpkpd.model import Model
+from mscpkpd.row_columns import observed_by, row_columns
 from mscpkpd.units import to_unit
 
 __all__ = ["EventTable", "RowOutput", "simulate_events"]
 
 EventTable = pd.DataFrame | str | Path
 RowOutput = pd.DataFrame
+ALL_COLUMNS = ("ID", "TIME", "EVID", "CMT", "DVID", "DV", "TAD", "PRED", "RES")
 NO_FREE = np.array([], dtype=int)
 
 
@@ -52,6 +55,7 @@ def simulate_events(
     weight: str | None = None,
     decimal: str = ".",
     dialect: str = "",
+    rows: str = "observed",
     covariates: Interpolation | None = None,
 ) -> RowOutput:
     """Simulate an event table.
@@ -74,6 +78,9 @@ def simulate_events(
         Decimal sign.
     dialect : "", "nonmem", "mrgsolve", "rxode2" or "monolix"
         Whose numbers of EVID above 4 to read (D11), and whose rule for covariates (K1).
+    rows : "observed" or "all"
+        "observed" has the rows with EVID 0 and 2. "all" has every row with the state just after its own event (E3),
+        and CMT, DV, TAD, PRED and RES beside (section 8 of the conventions).
     covariates : str or mapping of str to str, optional
         "locf", "nocb" or "linear" between the records of columns that are parameters, or rules by column (K1).
 
@@ -83,8 +90,10 @@ def simulate_events(
         ID, TIME, EVID, DVID and a column for each output and state; ``attrs`` has units, notes, failures and the rule
         of each covariate.
     """
-    if dialect not in ("", *DIALECTS):
-        raise UsageError(f"dialect='{dialect}'", expected=" or ".join(DIALECTS))
+    check_dialect(dialect)
+    if rows not in ("observed", "all") or (rows == "all" and times is not None):
+        beside = " beside times" if times is not None else ""
+        raise UsageError(f"rows='{rows}'{beside}", expected="'observed' or 'all', the rows of the table")
     model = model.fix(**parameters) if parameters else model
     everything = (*model.output_names, *(name for name in model.state_names if name not in model.output_names))
     for name in outputs or ():
@@ -96,22 +105,34 @@ def simulate_events(
         hint = f"it has {', '.join(table.columns[:20])}"
         raise DataError("no event table", where=table.source, expected="ID, TIME and EVID or AMT", hint=hint)
     reading = Reading(renamed(table), Findings(table.source), decimal)
-    rows, notes = read_events(reading, model.time, time_unit=model.time, dialect=dialect)
+    events_read, notes = read_events(reading, model.time, time_unit=model.time, dialect=dialect)
     rules = declared(covariates, RULE_OF[dialect], reading.table.columns)
-    plan = Plan(model, reading, rows, parameters or {}, weight, interpolation=rules)
-    if not reading.findings.lines and not rows:
+    plan = Plan(model, reading, events_read, parameters or {}, weight, interpolation=rules)
+    if not reading.findings.lines and not events_read:
         reading.findings.add("no row", hint="rows with EVID 0 for what is wanted")
     reading.findings.stop()
-    solver = _Solver(model, wanted, plan)
-    solver.check_start(rows, reading)
+    everything_asked = rows == "all"
+    predicted = [name for name in observed_by(model, events_read) if name] if everything_asked else []
+    solver = _Solver(model, tuple(dict.fromkeys((*wanted, *predicted))), plan)
+    solver.check_start(events_read, reading)
     reading.findings.stop()
-    asked = _asked(rows, times) if times is not None else [event for event in rows if event.evid in (0, 2)]
-    values = solver.solved(rows, asked, at_rows=times is None)
-    frame = pd.DataFrame(_labels(asked, reading, rows_asked=times is None))
-    frame = pd.concat([frame, pd.DataFrame(values, columns=list(wanted))], axis=1)
+    asked = [event for event in events_read if everything_asked or event.evid in (0, 2)]
+    asked = _asked(events_read, times) if times is not None else asked
+    values = dict(zip(solver.system.outputs, solver.solved(events_read, asked, at_rows=times is None).T, strict=True))
+    labels = _labels(asked, reading, rows_asked=times is None)
+    if everything_asked:
+        columns, said = row_columns(model, reading, events_read, asked, values)
+        labels |= columns
+        notes += said
+    frame = pd.DataFrame({**labels, **{name: values[name] for name in wanted}})
+    if everything_asked:
+        frame = frame[[*ALL_COLUMNS, *wanted]]
     time_unit = reading.table.units.get("time", model.time) if times is None else model.time
-    units = {"TIME": time_unit, **{name: model.units[name] for name in wanted}}
-    notes += solver.notes(rows)
+    units = {"TIME": time_unit, **({"TAD": time_unit} if everything_asked else {})}
+    units |= {name: model.units[name] for name in wanted}
+    notes += solver.notes(events_read)
+    if unused := [reading.table.titles[name] for name in (*SPREADS, *UNUSED) if reading.table.has(name)]:
+        notes.append(f"not used, a table is simulated once: {', '.join(unused)} (T3)")
     frame.attrs = {
         "model": model.name, "units": units, "notes": tuple(notes), "failures": solver.failures,
         "covariates": {name: rule for name, rule in plan.rules.items() if name in solver.used},
@@ -141,7 +162,7 @@ def _labels(asked: Sequence[Event], reading: Reading, *, rows_asked: bool) -> di
     return {
         "ID": _numbers([event.subject for event in asked]),
         "TIME": time,
-        "EVID": [event.evid for event in asked],
+        "EVID": [event.named or event.evid for event in asked],
         "DVID": _numbers(dvid),
     }
 
@@ -211,7 +232,7 @@ class _Solver:
             tracks = self._tracks(subject, own, later)
             for number, episode in enumerate(episodes):
                 if at_rows:
-                    mine = [event for event in episode.events if event.evid in (0, 2)]
+                    mine = [event for event in episode.events if id(event) in place]
                 else:
                     until = episodes[number + 1].start if number + 1 < len(episodes) else np.inf
                     since = -np.inf if number == 0 else episode.start
@@ -258,7 +279,7 @@ class _Solver:
         for number, event in enumerate(mine):
             before = len(acting)
             if at_rows:
-                above = [other for other in acting if order[id(other)] < order[id(event)]]
+                above = [other for other in acting if order[id(other)] <= order[id(event)]]
                 later = acting[len(above) :]
                 before = len(above) if later and SameTime.holds(later[0].time, event.time) else before
             sets.setdefault(before, []).append(number)

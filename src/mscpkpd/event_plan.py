@@ -9,6 +9,7 @@ from mscpkpd.administration import place_of, timing
 from mscpkpd.covariates import check_line, factor_of, parameter_of
 from mscpkpd.data.cells import Reading
 from mscpkpd.data.covariates import Declared, is_covariate
+from mscpkpd.data.dose_properties import VIALS
 from mscpkpd.data.event_study import dosed_by
 from mscpkpd.data.events import COLUMNS, Event, by_subject
 from mscpkpd.data.tables import Table
@@ -76,7 +77,8 @@ class Plan:
     def unit(self, event: Event) -> str:
         """Unit of the amount of a dose: as stated, else that of the route."""
         place = self.places[event.row.number]
-        return event.row.text("amt_unit") or self.table.units.get("amt", "") or self._own_unit(place)
+        unit = event.row.text("amt_unit") or self.table.units.get("amt", "") or self._own_unit(place)
+        return "cells" if unit.casefold() in VIALS else unit
 
     def _own_unit(self, place: str) -> str:
         return self.model.amount_unit(place) if place in self.model.route_names else self.model.state(place).unit

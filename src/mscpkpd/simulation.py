@@ -5,13 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
 
 from mscpkpd.administration import administered
 from mscpkpd.data.covariates import Interpolation
+from mscpkpd.dose_draws import drawn_regimens, is_uncertain
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.course import Course, drive
 from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
@@ -87,6 +88,7 @@ def simulate(
     parameters: Mapping[str, float] | None = None,
     seed: int = 0,
     dialect: str = "",
+    rows: str = "observed",
     covariates: Interpolation | None = None,
 ) -> RowOutput: ...
 
@@ -108,6 +110,7 @@ def simulate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     dialect: str = "",
+    rows: str = "observed",
     covariates: Interpolation | None = None,
 ) -> xr.Dataset | RowOutput:
     """Simulate schedules for subjects and parameter draws, or the rows of an event table.
@@ -122,10 +125,11 @@ def simulate(
     events : DataFrame or path, optional
         NONMEM-style event table: who gets what, and when values are wanted. Numbers are in the units of the model where
         the header states none; a column that is called as a parameter is the value of that parameter for its subject,
-        and may change from row to row. Only `weight`, `times`, `outputs`, `parameters`, `dialect` and `covariates` go
-        with it.
+        and may change from row to row. Only `weight`, `times`, `outputs`, `parameters`, `dialect`, `rows` and
+        `covariates` go with it.
     draws : Fit, int or None
         Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
+        With draws, viable fractions and losses of doses vary within their SD, too (T3).
     n_draws : int
         How many draws to take from a fit.
     subjects : int
@@ -150,6 +154,9 @@ def simulate(
         Whose table `events` is: whose numbers of EVID above 4 it uses (rxode2 and mrgsolve have such; the names
         replace, multiply and phantom are always read, D11 and E36), and whose rule for covariates holds: locf for
         rxode2 and monolix, else nocb (K1).
+    rows : "observed" or "all"
+        Of `events`: rows with EVID 0 and 2, or every row with the state just after its own event, and CMT, DV, TAD
+        (time after the latest dose, E38), PRED and RES beside (section 8 of the conventions).
     covariates : str or mapping of str to str, optional
         What holds between the records of columns of `events` that are parameters: "locf", "nocb" or "linear", for all
         or by column, ``{"WT": "linear"}`` (K1 to K8).
@@ -196,7 +203,7 @@ def simulate(
             raise UsageError(problem, expected="the subjects, doses and times of the table alone")
         return simulate_events(
             model, events, outputs=outputs, times=times, parameters=parameters, weight=weight, dialect=dialect,
-            covariates=covariates,
+            rows=rows, covariates=covariates,
         )  # fmt: skip
     if covariates is not None:
         hint = "events= with a column for each covariate, or parameters={...} for one value"
@@ -239,17 +246,27 @@ def follow(
     system = build_system(model, wanted, routes)
     each = population.of(system.parameters)
     driven = system if course is None else drive(system, course, hours).system
-    solved = _together if _many(driven, len(each)) else _one_by_one
+    vague = is_uncertain(named.values())
     out = np.empty((len(wanted), len(named), len(each), len(grid)))
     for s, regimen in enumerate(named.values()):
         tell = _counted(progress, s * len(each), len(named) * len(each))
-        out[:, s] = solved(
-            system, regimen, grid, each, population.weight_of_each, hours=hours, tell=tell, course=course
-        )
+        how: dict[str, Any] = {
+            "weights": population.weight_of_each, "hours": hours, "tell": tell, "course": course,
+        }  # fmt: skip
+        if vague and draws is not None:
+            own = drawn_regimens(regimen, seed, subjects, population.draws)
+            out[:, s] = _one_by_one(system, own, grid, each, **how)
+        elif _many(driven, len(each)):
+            out[:, s] = _together(system, regimen, grid, each, **how)
+        else:
+            out[:, s] = _one_by_one(system, [regimen] * len(each), grid, each, **how)
     out = out.reshape(len(wanted), len(named), subjects, population.draws, len(grid))
     failed = np.all(np.isnan(out), axis=(0, 4))
     sims = _dataset(model, wanted, named, grid, out, failed)
     sims.attrs.update(parameters=population.origin, seed=seed)
+    if vague:
+        drawn = "drawn within their SD" if draws is not None else "as stated: their SD is used with draws alone"
+        sims.attrs["doses"] = f"viable fractions and losses {drawn} (T3)"
     for name in wanted:
         sims[name].attrs.update(_grounds(model, name, routes, draws))
     return sims
@@ -283,7 +300,7 @@ def _counted(progress: Callable[[int, int], None] | None, before: int, total: in
 
 def _one_by_one(
     system: System,
-    regimen: Regimen,
+    regimens: Sequence[Regimen],
     grid: np.ndarray,
     each: np.ndarray,
     weights: Sequence[float | None],
@@ -294,7 +311,7 @@ def _one_by_one(
 ) -> np.ndarray:
     """Outputs of every solve, shape (n_outputs, n_solves, n_times); NaN where one failed."""
     out = np.full((len(system.outputs), len(each), len(grid)), np.nan)
-    for k, (values, weight) in enumerate(zip(each, weights, strict=True)):
+    for k, (regimen, values, weight) in enumerate(zip(regimens, each, weights, strict=True)):
         path = solve(
             system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE, course=course
         )

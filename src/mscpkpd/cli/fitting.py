@@ -15,10 +15,12 @@ from mscpkpd.cli.options import (
     Covariates,
     DataUnit,
     Decimal,
+    Dialect,
     Doses,
     Json,
     Layout,
     Observed,
+    OrganMass,
     Routes,
     Seed,
     Sheet,
@@ -27,7 +29,7 @@ from mscpkpd.cli.options import (
 )
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
-from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_rules, read_settings
+from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_quantities, read_rules, read_settings
 from mscpkpd.files import check_place
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def fit(
     routes: Routes = None,
     doses: Doses = None,
     covariates: Covariates = None,
+    dialect: Dialect = "",
+    organ_mass: OrganMass = None,
     as_json: Json = False,
 ) -> int:
     """Fit a model to a study; the summary says what the data taught about each parameter."""
@@ -75,11 +79,14 @@ def fit(
 
     with in_shell_words("values"):
         chosen = load_model(model, values)
-    named: dict[str, Any] = {"outputs": read_mapping(outputs, "--outputs"), "routes": read_mapping(routes, "--routes")}
-    named["covariates"] = read_rules(covariates, "--covariates")
-    with in_shell_words("layout", "sheet", "decimal", "unit", "time_unit", "amount_unit", "doses", *named):
-        table: dict[str, Any] = {"layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit, **named}
-        study = read_study(data, **table, time_unit=time_unit, amount_unit=amount_unit, doses=doses)
+    table: dict[str, Any] = {
+        "layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit, "time_unit": time_unit,
+        "amount_unit": amount_unit, "doses": doses, "dialect": dialect,
+        "outputs": read_mapping(outputs, "--outputs"), "routes": read_mapping(routes, "--routes"),
+        "organ_mass": read_quantities(organ_mass, "--organ-mass"), "covariates": read_rules(covariates, "--covariates"),
+    }  # fmt: skip
+    with in_shell_words(*table):
+        study = read_study(data, **table)
     with (
         in_shell_words("method", "free", "fix", "draws", "tune", "chains", "covariates"),
         progress(f"{method}, {data.name}") as tell,

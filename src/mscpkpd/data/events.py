@@ -25,7 +25,7 @@ __all__ = [
 # columns with a meaning (2.1); everything else is a covariate or a property of its row
 COLUMNS = (
     "id", "time", "evid", "cmt", "dvid", "dv", "mdv", "amt", "amt_unit", "viab", "rate", "dur", "addl", "ii", "ss",
-    "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit",
+    "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit", "tad",
 )  # fmt: skip
 NAMED = {5: "replace", 6: "multiply", 7: "phantom"}  # events that have names and no number of their own (D11)
 OTHER_NAMES = {"ytype": "dvid", "tinf": "dur"}
@@ -85,7 +85,12 @@ class Event:
     @property
     def acts(self) -> bool:
         """Whether the row does anything to the states."""
-        return self.evid in (1, 3, 4) or self.named in ("replace", "multiply")
+        return self.evid in (1, 3, 4, 5, 6)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the row stands in a regimen: it acts, or counts as a dose for the time after one (E38)."""
+        return self.evid != 0 and self.evid != 2  # noqa: PLR1714 - asked of every row of long tables
 
     @property
     def named(self) -> str:

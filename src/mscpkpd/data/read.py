@@ -15,7 +15,8 @@ import pandas as pd
 from mscpkpd.data.assays import PERCENT_OF_DOSE
 from mscpkpd.data.cells import Reading
 from mscpkpd.data.covariates import COVARIATES, Covariate, declared, records_beside, with_points
-from mscpkpd.data.event_study import study_of_events
+from mscpkpd.data.event_checks import check_dialect
+from mscpkpd.data.event_study import TAD_NOTE, study_of_events
 from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
 from mscpkpd.data.layout import check_tidy, tidy_of_wide
@@ -55,6 +56,7 @@ def read_study(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    dialect: str = "",
     organ_mass: Mapping[str, str] | None = None,
     covariates: Interpolation | None = None,
 ) -> Study:
@@ -91,6 +93,9 @@ def read_study(
         Routes by the CMT of a dose, ``{1: "iv"}``; one for all. A number without a name is a state of the model (D6).
     regroup : bool
         Whether rows of one subject of an event table may stand apart (D1).
+    dialect : "", "rxode2" or "mrgsolve"
+        Whose numbers of EVID above 4 an event table uses (D11); the names replace, multiply and phantom are always
+        read.
     organ_mass : mapping of str to str, optional
         Masses of organs or outputs, such as ``{"lung": "0.17 g"}``, where no column `organ_mass` has them (T7).
     covariates : str or mapping of str to str, optional
@@ -108,7 +113,7 @@ def read_study(
     DataError
         With everything that is wrong, by row and column, and what to try (D14).
     UsageError
-        For an unknown layout or decimal sign, or doses beside an event table.
+        For an unknown layout, decimal sign or dialect, or doses beside an event table.
 
     Notes
     -----
@@ -117,11 +122,14 @@ def read_study(
     observation before a dose of the same time is of the time before it (E3).
     """
     path = Path(path)
+    check_dialect(dialect)
     with _without_collection():
         table = read_table(path, sheet)
         if is_event_table(table):
-            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-            return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup, covariates=covariates)
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses, organ_mass)
+            return study_of_events(
+                reading, name or path.stem, outputs, routes, regroup=regroup, dialect=dialect, covariates=covariates
+            )
         found, notes = _dose_table(path, sheet, doses)
         study = _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit, organ_mass, covariates)
         beside = path.with_name(f"{path.stem}_{COVARIATES}{path.suffix}")
@@ -141,6 +149,7 @@ def study_from_frame(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    dialect: str = "",
     organ_mass: Mapping[str, str] | None = None,
     covariates: Interpolation | None = None,
 ) -> Study:
@@ -152,7 +161,7 @@ def study_from_frame(
         Columns as in `read_study`; the index is ignored. Messages count rows as in a CSV file: the first is row 2.
     doses : path, DataFrame or None
         Second table with a row for each dose.
-    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup, organ_mass, covariates
+    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup, dialect, organ_mass, covariates
         As for `read_study`.
 
     Returns
@@ -169,11 +178,14 @@ def study_from_frame(
     -----
     Rules as for `read_study`.
     """
+    check_dialect(dialect)
     with _without_collection():
         table = table_of_frame(frame)
         if is_event_table(table):
-            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-            return study_of_events(reading, name, outputs, routes, regroup=regroup, covariates=covariates)
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses, organ_mass)
+            return study_of_events(
+                reading, name, outputs, routes, regroup=regroup, dialect=dialect, covariates=covariates
+            )
         found, notes = _dose_table(None, None, doses)
         return _study(table, found, notes, name, layout, decimal, unit, time_unit, organ_mass, covariates)
 
@@ -219,20 +231,22 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _event_reading(
+def _event_reading(  # noqa: PLR0917  (all of them, once, from the two public functions)
     table: Table,
     decimal: str,
     unit: str | None,
     time_unit: str | None,
     amount_unit: str | None,
     doses: str | Path | pd.DataFrame | None,
+    organ_mass: Mapping[str, str] | None,
 ) -> Reading:
     if decimal not in (".", ","):
         raise UsageError(f"decimal = {decimal!r}", expected="'.' or ','")
     if doses is not None:
         raise UsageError("doses beside an event table", where=table.source, hint="its rows with EVID 1 are the doses")
     stated = {"dv": unit, "time": time_unit, "amt": amount_unit}
-    return Reading(table, Findings(table.source), decimal, {column: text for column, text in stated.items() if text})
+    given = {column: text for column, text in stated.items() if text}
+    return Reading(table, Findings(table.source), decimal, given, _masses(organ_mass))
 
 
 def _dose_table(
@@ -303,6 +317,7 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
     ]
     notes += [f"{each.name} varies within a subject: {each.rule} between its records, where a model uses it (K1)"
               for each in known if each.rule]  # fmt: skip
+    notes += [TAD_NOTE] if "tad" in table.columns else []
     return Study(
         name,
         subjects,

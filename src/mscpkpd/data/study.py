@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mscpkpd.data.after_dose import after_dose
 from mscpkpd.data.covariates import COVARIATES, Covariate, Varying, record_rows
-from mscpkpd.data.dose_properties import CONTAINED, Properties, stated_amount
+from mscpkpd.data.dose_properties import Properties, stated_amount, stated_viability
 from mscpkpd.data.exports import (
     dose_row,
     in_order,
@@ -30,7 +31,7 @@ from mscpkpd.dosing import Dose
 from mscpkpd.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Regimen
@@ -182,8 +183,13 @@ class Study:
             lots.setdefault(record.subject, set()).update({record.lot} - {""})
         return all(_fits_in_row(subject, lots.get(subject.id, set())) for subject in self.subjects)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, *, tad: bool = False) -> pd.DataFrame:
         """Return the study as a tidy table.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column (E38).
 
         Returns
         -------
@@ -193,7 +199,7 @@ class Study:
             quartiles are on their own scale again.
         """
         observed = {record.subject for record in self.records}
-        rows = [self._row(record) for record in self.records]
+        rows = [self._row(record) | ({"tad": self._after_dose(record)} if tad else {}) for record in self.records]
         rows += [self._subject_row(subject) for subject in self.subjects if subject.id not in observed]
         return pd.DataFrame(rows).rename(columns=self._headers(str))
 
@@ -202,12 +208,26 @@ class Study:
         units = {spelled(each.name): each.unit for each in self.covariates if each.unit}
         return {name: f"{name} [{unit}]" for name, unit in units.items() if name.casefold() != "weight"}
 
-    def to_tidy(self) -> pd.DataFrame:
-        """Return the study as a tidy table; another name of `to_frame`."""
-        return self.to_frame()
+    def _after_dose(self, record: Record) -> float | None:
+        return after_dose(self.subject(record.subject).regimen.doses, record.time, record.pre_dose)
 
-    def to_nonmem(self) -> pd.DataFrame:
+    def to_tidy(self, *, tad: bool = False) -> pd.DataFrame:
+        """Return the study as a tidy table; another name of `to_frame`.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column (E38).
+        """
+        return self.to_frame(tad=tad)
+
+    def to_nonmem(self, *, tad: bool = False) -> pd.DataFrame:
         """Return the study as a NONMEM-style event table.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column TAD (E38): 0 on the row of a dose.
 
         Returns
         -------
@@ -215,8 +235,7 @@ class Study:
             Subjects one after the other, rows in order of time (D2), with ID, TIME [h], EVID, AMT, CMT (the route),
             DVID (the output), DV, MDV and what else is known. Units stand in the header, or in the columns AMT_UNIT
             and UNIT where there are several. `study_from_frame` reads it back without loss; only a bolus that a route
-            may stretch by a duration of its own comes back as a jump (E5), and what says how a value was measured, or
-            what else is known of a dose, comes back as covariates.
+            may stretch by a duration of its own comes back as a jump (E5).
         """
         records: dict[str, list[Record]] = {subject.id: [] for subject in self.subjects}
         for record in self.records:
@@ -230,11 +249,13 @@ class Study:
             own = in_order(subject.regimen.doses, records[subject.id])
             says = _said_by_doses(subject)
             made = [
-                {**dose_row(item), **_beside(known.get(id(item), ())), **says.get(id(item), {})}
+                {**dose_row(item, known.get(id(item), ())), **says.get(id(item), {})}
                 if isinstance(item, Dose)
                 else self._observation_row(item)
                 for item in own
             ] or [silent_row()]
+            if tad:
+                made = [{**row, "TAD": after} for row, after in zip(made, _after_each(subject, own), strict=True)]
             made = with_silent_rows(made, [(each.name.upper(), each.times, each.texts) for each in subject.varying])
             rows += [{**common, **row} for row in made]
         return nonmem_frame(rows).rename(columns=self._headers(str.upper))
@@ -348,6 +369,19 @@ _KIND_WORDS = {
 }
 
 
+def _after_each(subject: Subject, own: Sequence[Dose | Record]) -> Iterator[float | None]:
+    """Time after the latest dose of each row of an event table, in its order; the one row of nobody has none."""
+    doses = subject.regimen.doses
+    for item in own:
+        if isinstance(item, Dose):
+            done = next(k for k, dose in enumerate(doses, 1) if dose is item)
+            yield after_dose(doses[:done], item.time)
+        else:
+            yield after_dose(doses, item.time, item.pre_dose)
+    if not own:
+        yield None
+
+
 def _stated(record: dict[str, Any]) -> dict[str, Any]:
     """Without what is not known of the assay; corrected is corrected, wherever it was done."""
     absent = {name for name in ASSAY_FIELDS if record[name] in ("", None)}
@@ -363,11 +397,6 @@ def _said_by_doses(subject: Subject) -> dict[int, dict[str, str]]:
             if text and time == dose.time:
                 found.setdefault(id(dose), {})[each.name.upper()] = text
     return found
-
-
-def _beside(properties: Properties) -> dict[str, str]:
-    """Properties of a dose in an event table, without those that AMT already contains."""
-    return {name.upper(): text for name, text in properties if name not in CONTAINED}
 
 
 def _assay(record: Record) -> dict[str, Any]:
@@ -394,7 +423,7 @@ def _plain(subject: dict[str, Any]) -> dict[str, Any]:
             del subject[name]
     for dose in subject["regimen"]["doses"]:
         dose["timed_by"] = dose["timed_by"].replace("bolus", "")
-        for name in ("steady", "every", "rate", "reset", "event"):
+        for name in ("steady", "every", "rate", "reset", "event", "viable_sd", "loss", "loss_sd"):
             if not dose[name]:
                 del dose[name]
     return subject
@@ -441,7 +470,8 @@ def _doses_text(regimen: Regimen) -> str:
         return "none (untreated)"
     given = [dose for dose in regimen.doses if dose.gives or dose.steady]
     resets = sum(dose.reset for dose in regimen.doses)
-    also = f", {_count(resets, 'reset')}" if resets else ""
+    others = dict.fromkeys(dose.event for dose in regimen.doses if dose.event)
+    also = "".join([f", {_count(resets, 'reset')}" if resets else "", *(f", {name}" for name in others)])
     if not given:
         return f"none{also}"
     distinct = dict.fromkeys(f"{_amount_text(dose)} {dose.route}" for dose in given)
@@ -458,7 +488,7 @@ def _amount_text(dose: Dose) -> str:
 
 def _fits_in_row(subject: Subject, lots: set[str]) -> bool:
     doses = subject.regimen.doses
-    if any(dose.reset or dose.steady for dose in doses):
+    if any(dose.reset or dose.steady or dose.event for dose in doses):
         return False
     return not doses or (len(doses) == 1 and doses[0].lot == (next(iter(lots)) if len(lots) == 1 else ""))
 
@@ -468,7 +498,6 @@ def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
         yield {"subject": subject.id, "dose": 0.0}
     known = subject.properties or ((),) * len(subject.regimen)
     for dose, properties in zip(subject.regimen.doses, known, strict=True):
-        at_thaw = dict(properties).get("viability_thaw", "")
         yield {
             "subject": subject.id,
             "time": dose.time,
@@ -478,11 +507,12 @@ def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
             "route": dose.route,
             "duration": dose.duration,
             "duration_unit": "h",
-            "viability": None if at_thaw and float(at_thaw) == dose.viable else dose.viable,
+            "viability": stated_viability(dose.viable, properties),
             "lot": dose.lot,
             **dict(properties),
             **({"timed_by": dose.timed_by} if dose.timed_by else {}),
             **({"steady": dose.steady, "every": dose.every or None, "every_unit": "h"} if dose.steady else {}),
             **({"rate": dose.rate} if dose.rate else {}),
             **({"reset": "true"} if dose.reset else {}),
+            **({"event": dose.event} if dose.event else {}),
         }

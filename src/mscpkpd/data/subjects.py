@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.covariates import Varying
-from mscpkpd.data.dose_properties import Properties, bedside_viability, dose_properties, entering
+from mscpkpd.data.dose_properties import Properties, bedside_viability, dose_properties, entering, with_spread
 from mscpkpd.data.record import KNOWN_COLUMNS
 from mscpkpd.data.study import Subject
 from mscpkpd.dosing import Dose, Regimen, infusion
@@ -28,7 +28,7 @@ DOSE_COLUMNS = (
     "every", "every_unit", "doses", "timed_by", "viability_thaw", "infusion_loss", "cells_per_vial", "dose_activity",
 )  # fmt: skip
 # in a second table alone: what happens to the states just before a dose
-BEFORE = ("steady", "rate", "reset")
+BEFORE = ("steady", "rate", "reset", "event")
 DOSE_HINT = "a header such as 'dose [cells/kg]' or a column 'dose_unit'"
 UNTREATED_HINT = "its dose, or dose 0 for an untreated control"
 
@@ -187,7 +187,10 @@ def _given_in(doses: Reading, notes: list[str]) -> dict[str, Given]:
 def _given(reading: Reading, row: Row, time_column: str, lot: str, notes: list[str], fallback: str = "") -> Given:
     """Doses of one row, each with its properties (T3)."""
     properties = dose_properties(reading, row)
-    return [(dose, properties) for dose in _regimen(reading, row, time_column, lot, notes, fallback)]
+    return [
+        (with_spread(dose, properties), properties)
+        for dose in _regimen(reading, row, time_column, lot, notes, fallback)
+    ]
 
 
 def _regimen(reading: Reading, row: Row, time_column: str, lot: str, notes: list[str], fallback: str = "") -> Regimen:
@@ -230,7 +233,7 @@ def _after(reading: Reading, row: Row, time_column: str, lot: str, amount: float
     try:
         dose = Dose(
             time, amount, unit, row.text("route"), duration, viable, lot, row.text("timed_by"), row.text("steady"),
-            every, rate, reset=reading.truth(row, "reset"),
+            every, rate, reset=reading.truth(row, "reset"), event=row.text("event").casefold(),
         )  # fmt: skip
     except DosingError as error:
         reading.note(row, "dose", error.problem, expected=error.expected, hint=error.hint)

@@ -136,7 +136,7 @@ def _way(system: System, dose: Dose, k: int, driven: Driven | None, varying: tup
 
 def _moves(form: RouteForm, dose: Dose) -> bool:
     """Whether the moments of a dose depend on a parameter; F lengthens an infusion of given rate (E6)."""
-    if dose.steady or dose.event:
+    if dose.steady or dose.event in ("replace", "multiply"):
         return True
     lengthened = (form.whole,) if dose.timed_by == "rate" else ()
     return any(expression.free_symbols for expression in (form.lag, *form.timing, *lengthened))

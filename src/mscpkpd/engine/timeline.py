@@ -220,7 +220,7 @@ class _Doses:
         """Everything that the dose of place k changes, in any order."""
         time = dose.time / self.hours
         if dose.event:
-            return [self._named(dose, time)]
+            return [] if dose.event == "phantom" else [self._named(dose, time)]
         own = self._own(dose, k)
         found = []
         if dose.reset:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import pandas as pd
 
 from mscpkpd.covariates import said_of
 from mscpkpd.data import Study
+from mscpkpd.data.dose_properties import SPREADS, UNUSED
+from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
@@ -218,12 +221,39 @@ def _notes(problem: Problem) -> tuple[str, ...]:
         for p in problem.free
         if p.widened_for
     ]
+    notes += _notes_of_doses(problem)
+    notes += _notes_of_sampling(problem)
     if problem.fixed:
         notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
     if problem.rows.covariates:
         notes.append(f"of each subject, from the study: {', '.join(problem.rows.covariates)} (K1)")
     notes += said_of(problem.rows.rules)
     return tuple(notes)
+
+
+def _notes_of_doses(problem: Problem) -> Iterator[str]:
+    """What is known of doses and not used, and steady states that mean less than they seem to."""
+    kept = {name for subject in problem.study.subjects for own in subject.properties for name, _ in own}
+    if unused := [name for name in (*SPREADS, *UNUSED) if name in kept]:
+        yield f"properties of doses that are not used: {', '.join(unused)} (T3)"
+    steady = {dose.steady for group in problem.groups for dose in group.regimen}
+    if "added" in steady and not superposes(problem.system):
+        yield f"SS 2 adds responses, which do not add up in '{problem.model.name}' (E28)"
+    loose = collecting(problem.system) if steady - {""} else ()
+    if loose:
+        named = ", ".join(f"'{name}'" for name in loose)
+        yield f"no steady state of what only collects, {named}: it begins again there (E31)"
+
+
+def _notes_of_sampling(problem: Problem) -> Iterator[str]:
+    """One value for each animal: the noise of the output holds the spread between animals, too (T9)."""
+    counts: dict[str, Counter[str]] = {}
+    for record in problem.study.records:
+        if record.kind not in ("mean", "logmean"):
+            counts.setdefault(record.output, Counter())[record.subject] += 1
+    single = [f"'{name}'" for name, own in counts.items() if len(own) > 1 and max(own.values()) == 1]
+    if single:
+        yield f"one value for each subject: the noise of {', '.join(single)} contains the spread between subjects (T9)"
 
 
 def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> _Outcome:
