@@ -95,6 +95,11 @@ def test_d13_a_limit_in_another_unit_than_the_value_is_refused(column: str) -> N
         study_from_frame(pd.DataFrame([row]))
 
 
+def test_d13_the_unit_of_a_limit_may_be_spelled_otherwise() -> None:
+    row = {**SEEN, **DOSE, "unit": "copies/ug", "value": "ND", "lod [copies/ug DNA]": 3.0}
+    assert study_from_frame(pd.DataFrame([row])).records[0].upper == 3.0
+
+
 @pytest.mark.parametrize(("column", "stated", "left"), [("DUR", "2", "2"), ("RATE", "100", "75"), ("DUR", ".", ".")])
 def test_t3_what_is_lost_does_not_enter_in_a_simulation(column: str, stated: str, left: str) -> None:
     """T3: a quarter of 200 mg stays in the line, and the rest takes the same time."""

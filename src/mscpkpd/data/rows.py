@@ -183,8 +183,16 @@ def _check_units(reading: Reading, row: Row, unit: str) -> None:
     """Refuse a limit or a spread in another unit than its value: both are numbers of one scale (D13)."""
     for column in IN_UNIT_OF_VALUE & row.cells.keys() & reading.table.units.keys():
         own = reading.table.units[column]
-        if unit and own not in (unit, reading.unit(row, "value")):
+        if unit and own != unit and not _same_unit(own, unit):
             reading.note(row, column, f"{column} in {own} beside a value in {unit} (D13)", hint=f"numbers in {unit}")
+
+
+def _same_unit(stated: str, unit: str) -> bool:
+    """Whether a unit as written is that of the value: "copies/ug DNA" is copies/ug."""
+    try:
+        return known_unit(stated) == unit
+    except UnitError:
+        return False
 
 
 def _limits_in_words(reading: Reading, row: Row, word: str, limits: tuple[float | None, ...]) -> _Numbers:
