@@ -15,7 +15,9 @@ from mscpkpd.parameters import EVIDENCE, Prior
 from mscpkpd.responder.mixtures import NormalMixture, parse_terms
 
 __all__ = [
+    "BETWEEN",
     "COVARIATES",
+    "EXTRAS",
     "FILE",
     "Definition",
     "ResponderParameter",
@@ -26,10 +28,17 @@ __all__ = [
 ]
 
 COVARIATES = ("gamma_grade", "gamma_liver", "gamma_child")
+# in the model where the cohort has the column
+EXTRAS = ("gamma_delay", "gamma_basiliximab", "gamma_map")
+BETWEEN = ("tau_trial", "tau_centre", "tau_slope")
 # order of the parameters in every table
-PARAMETERS = ("alpha", "b1", *COVARIATES, "mu_x", "s_x", "s_u", "offset")
+PARAMETERS = (
+    *("alpha", "b1", *COVARIATES, *EXTRAS, "mu_x", "s_x", "s_u", "offset", "plate"),
+    *("alpha_trials", *BETWEEN),
+)
 POSITIVE = ("s_x", "s_u")
-SHARES = ("grade_B", "grade_C", "grade_D", "liver", "child")
+SHARES = ("grade_B", "grade_C", "grade_D", "liver", "child", "delay", "basiliximab")
+MAP = ("intercept", "st2", "reg3a", "centre", "spread")
 LARGEST_FILE = 1_000_000
 FILE = "responder.toml"  # name of the copy in the folder of a saved scorer
 
@@ -71,9 +80,13 @@ class Definition:
     reference_platform : str
         The platform whose offset is 0.
     parameters : tuple of ResponderParameter
-        alpha, b1, gamma_grade, gamma_liver, gamma_child, mu_x, s_x, s_u, offset.
+        alpha, b1, gamma_grade, gamma_liver, gamma_child, gamma_delay, gamma_basiliximab, gamma_map, mu_x, s_x, s_u,
+        offset, plate, alpha_trials, tau_trial, tau_centre, tau_slope.
     shares : tuple of (str, float)
-        grade_B, grade_C, grade_D, liver, child: used where a covariate is missing; the last two are also the centres.
+        grade_B, grade_C, grade_D, liver, child, delay, basiliximab: used where a covariate is missing; all but the
+        grades are also the centres.
+    magic : tuple of (str, float)
+        intercept, st2, reg3a of the MAGIC probability (unverified), and centre and spread of the covariate made of it.
     pool_mu_sd, pool_tau_scale : float
         Priors of the random-effects pool, logit units.
     rate_prior : tuple of (weight, a, b)
@@ -97,6 +110,7 @@ class Definition:
     reference_platform: str
     parameters: tuple[ResponderParameter, ...]
     shares: tuple[tuple[str, float], ...]
+    magic: tuple[tuple[str, float], ...]
     pool_mu_sd: float
     pool_tau_scale: float
     rate_prior: tuple[tuple[float, float, float], ...]
@@ -245,6 +259,7 @@ def _definition(data: dict[str, Any], path: Path, slope: str, text: str) -> Defi
         reference_platform=str(scale["reference_platform"]),
         parameters=tuple(_parameter(name, rows[name], path.name) for name in PARAMETERS),
         shares=shares,
+        magic=tuple((name, float(data["map"][name])) for name in MAP),
         pool_mu_sd=_scale(rate["mu"]["prior"], "normal", path.name),
         pool_tau_scale=_scale(rate["tau"]["prior"], "halfnormal", path.name),
         rate_prior=_rate_prior(rate["beta"]["prior"], path.name),
@@ -264,9 +279,10 @@ def _parameter(name: str, row: dict[str, str], file: str) -> ResponderParameter:
 
 def _mixture(name: str, text: str, where: str) -> NormalMixture:
     mixture = NormalMixture.parse(text, where)
-    expected = "log" if name in POSITIVE else "identity"
+    expected = "log" if name in POSITIVE else "halfnormal" if name in BETWEEN else "identity"
     if mixture.transform != expected:
-        kind = "lognormal(median, cv)" if name in POSITIVE else "normal(mean, sd)"
+        kinds = {"log": "lognormal(median, cv)", "halfnormal": "halfnormal(scale)", "identity": "normal(mean, sd)"}
+        kind = kinds[expected]
         raise ParameterError(f"prior '{text}' of {name}", where=where, expected=kind)
     return mixture
 

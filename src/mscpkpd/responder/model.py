@@ -13,6 +13,7 @@ from scipy.special import expit
 from mscpkpd.cohort import Cohort
 from mscpkpd.errors import UsageError
 from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.companions import UNVERIFIED
 from mscpkpd.responder.definition import Definition, find, read_definition
 from mscpkpd.responder.draws import prior_draws
 from mscpkpd.responder.pooling import PooledRate, Trial, parse_trials, pool_rates, select
@@ -126,7 +127,8 @@ class Responder:
         Parameters
         ----------
         cohort : Cohort
-            Patients of one trial or centre series, responses where known; a patient without one informs the levels.
+            Patients of one trial or centre series, or of several by their columns ``trial`` and ``centre``; responses
+            where known; a patient without one informs the levels.
             A cohort that is among the pooled trials would count twice: its patients are in the prior already.
         seed : int
             The same seed gives the same numbers.
@@ -136,8 +138,7 @@ class Responder:
         draws : int
             Number of draws to keep.
         method : str
-            "auto" (importance resampling, and a Metropolis sampler where that fails its check), "importance" or
-            "metropolis".
+            "auto" (importance resampling, and NUTS where that fails its check), "importance", "nuts" or "metropolis".
 
         Returns
         -------
@@ -288,6 +289,7 @@ def _facts(cohort: Cohort) -> CohortFacts:
         children=sum(patient.child is True for patient in patients),
         adults=sum(patient.child is False for patient in patients),
         synthetic=cohort.synthetic,
+        trials=tuple(trials) if len(trials := dict.fromkeys(patient.trial for patient in patients)) > 1 else (),
     )
 
 
@@ -304,8 +306,14 @@ def _notes(cohort: Cohort) -> tuple[str, ...]:
         "a level at 24 h, which this baseline model does not use": sum(p.level_24h is not None for p in patients),
     }
     notes = [f"{n} of {len(patients)} patients with {what}" for what, n in counts.items() if n]
+    if len({p.trial for p in patients}) > 1:
+        notes.append("several trials: each has an intercept of its own, and from three on a slope")
     if len({p.centre for p in patients if p.centre}) > 1:
-        notes.append("several centres: no centre effect in this model")
+        notes.append("several centres: each has an intercept of its own")
+    if any(p.st2 is not None and p.reg3a is not None for p in patients):
+        notes.append(UNVERIFIED)
+    if any(p.ruxolitinib for p in patients):
+        notes.append("patients on ruxolitinib: it lowers CXCL10 whatever the cells do")
     if cohort.synthetic:
         notes.insert(0, "SYNTHETIC cohort: the numbers describe no real patient")
     return tuple(notes)

@@ -14,10 +14,19 @@ from mscpkpd.cohort import Cohort, Patient
 from mscpkpd.errors import ModelError, UsageError
 from mscpkpd.responder.banner import BANNER
 from mscpkpd.responder.definition import Definition
-from mscpkpd.responder.draws import SLOPE_ON_PREDICTOR, Draws, prior_draws, prior_of
+from mscpkpd.responder.draws import (
+    CENTRE,
+    SLOPE_ON_PREDICTOR,
+    TRIAL,
+    TRIAL_SLOPE,
+    Draws,
+    prior_draws,
+    prior_of,
+)
+from mscpkpd.responder.likelihood import Groups
 from mscpkpd.responder.performance import calibration, decision_curve
 from mscpkpd.responder.pooling import RateUpdate, update_rate
-from mscpkpd.responder.scoring import INTERVALS, CohortFacts, Prediction, flags_of, predict
+from mscpkpd.responder.scoring import INTERVALS, CohortFacts, Predictions, batches, flags_of, groups_in, predict
 from mscpkpd.responder.storage import Stored, read_folder, write_folder
 from mscpkpd.responder.updating import predictor_slope_prior
 
@@ -25,6 +34,7 @@ __all__ = ["Scorer", "load_scorer"]
 
 STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed")
 PRIOR_STREAM = 71  # of the prior draws, apart from the streams of patients
+MANY_PATIENTS, DRAWS_FOR_MANY = 2000, 1000
 KIND = "95 % central interval"
 
 
@@ -88,7 +98,7 @@ class Scorer:
         patients : Cohort
             Responses, if any, are not used. Each patient is scored alone.
         draws : int, optional
-            Number of parameter draws; all by default.
+            Number of parameter draws; all by default, 1000 for more than 2000 patients.
         seed : int
             Of the random numbers: the same seed gives the same table, whoever else is in it.
         threshold : float, optional
@@ -105,8 +115,9 @@ class Scorer:
             - ``prior_share``: var(logit p | cohort)/var(logit p | prior of alpha, b1 and gamma) for this patient, cut
               to 0..1, with levels and platform offsets as the cohort taught them in both. 1 means that the score rests
               on the prior alone, 0 that the cohort leaves nothing open; 1 exactly without a cohort;
-            - ``share_measurement``, ``share_intercept``, ``share_slope``, ``share_covariates``: parts of var(logit p)
-              that sum to 1: true level given the measured one, alpha, b1, and gamma with missing covariates;
+            - ``share_measurement``, ``share_intercept``, ``share_trial``, ``share_slope``, ``share_covariates``: parts of
+              var(logit p) that sum to 1: true level given the measured one, alpha, effects of trial and centre, b1, and
+              gamma with missing covariates;
             - ``flags``: warnings, joined by "; ".
 
             ``attrs`` holds the banner, the outcome, the notes and the kind of the intervals.
@@ -117,20 +128,30 @@ class Scorer:
             If `draws` or `threshold` is out of range.
         """
         self._check_request(draws, threshold)
-        own = self.draws if draws is None else self.draws.first(draws)
-        platforms = (self.definition.reference_platform,)
-        before = prior_draws(self.definition, platforms, len(own), np.random.default_rng([seed, PRIOR_STREAM]))
+        own = self._draws_for(len(patients), draws)
+        taught = groups_in(self.definition, own)
+        rng = np.random.default_rng([seed, PRIOR_STREAM])
+        before = prior_draws(self.definition, taught.platforms, len(own), rng, taught)
         versions = _Versions(own, before, own.with_coefficients(before))
-        rows = [self._row(patient, versions, seed, threshold) for patient in patients.patients]
-        table = pd.DataFrame(rows)
+        columns: dict[int, dict[str, Any]] = {}
+        for chosen, shared in batches(patients.patients, len(own), taught):
+            batch = [patients.patients[k] for k in chosen]
+            columns |= dict(zip(chosen, self._rows(batch, shared, versions, seed, threshold), strict=True))
+        table = pd.DataFrame([columns[k] for k in range(len(patients))])
         table.attrs.update(
             banner=BANNER,
             outcome=self.definition.outcome,
             notes=(*self.notes, *patients.notes),
             interval=KIND,
             seed=seed,
+            draws=len(own),
         )
         return table
+
+    def _draws_for(self, patients: int, draws: int | None) -> Draws:
+        if draws is None and patients > MANY_PATIENTS:
+            draws = min(len(self.draws), DRAWS_FOR_MANY)
+        return self.draws if draws is None else self.draws.first(draws)
 
     def _check_request(self, draws: int | None, threshold: float | None) -> None:
         if draws is not None and not 100 <= draws <= len(self.draws):
@@ -142,29 +163,46 @@ class Scorer:
         if threshold is not None and not 0 < threshold < 1:
             raise UsageError(f"threshold={threshold}", expected="a probability between 0 and 1; levels have no cut-off")
 
-    def _row(self, patient: Patient, versions: _Versions, seed: int, threshold: float | None) -> dict[str, Any]:
-        if self.facts is None:
-            after = prior = predict(self.definition, versions.own, patient, seed)
-            prior_share = 1.0
-        else:
-            after, prior, untaught = (predict(self.definition, draws, patient, seed) for draws in versions)
-            prior_share = min(1.0, after.variance / untaught.variance)
-        row: dict[str, Any] = {"patient": patient.id, "p_response": after.mean}
-        for suffix, level in INTERVALS.items():
-            row["lower" + suffix], row["upper" + suffix] = after.interval(level)
+    def _rows(
+        self, patients: list[Patient], shared: Groups, versions: _Versions, seed: int, threshold: float | None
+    ) -> list[dict[str, Any]]:
+        after, prior, prior_share = self._compared(patients, shared, versions, seed)
+        columns: dict[str, Any] = {"patient": [patient.id for patient in patients], "p_response": after.mean}
+        ends = [(1 + sign * level) / 2 for level in INTERVALS.values() for sign in (-1, 1)]
+        names = [end + suffix for suffix in INTERVALS for end in ("lower", "upper")]
+        columns |= dict(zip(names, after.quantiles(ends).T, strict=True))
         if threshold is not None:
-            row["p_above"] = after.above(threshold)
-        shares = {f"share_{name}": share for name, share in after.shares.items()}
-        return {
-            **row,
-            "p_prior_only": prior.mean,
-            "prior_share": prior_share,
-            **shares,
-            "flags": self._flags(patient, after, prior_share),
-        }
+            columns["p_above"] = after.above(threshold)
+        columns |= {"p_prior_only": prior.mean, "prior_share": prior_share}
+        columns |= {f"share_{name}": share for name, share in after.shares.items()}
+        columns["flags"] = [
+            self._flags(patient, float(z), float(effective), float(share))
+            for patient, z, effective, share in zip(patients, after.z, after.effective, prior_share, strict=True)
+        ]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _flags(self, patient: Patient, prediction: Prediction, prior_share: float) -> str:
-        found = list(flags_of(self.definition.reference_platform, self.facts, patient, prediction, prior_share))
+    def _compared(
+        self, patients: list[Patient], shared: Groups, versions: _Versions, seed: int
+    ) -> tuple[Predictions, Predictions, np.ndarray]:
+        """Predictions, those of the prior, and the share of the prior."""
+        if self.facts is None:
+            after = predict(self.definition, versions.own, patients, shared, seed)
+            return after, after, np.ones(len(patients))
+        after, prior, untaught = (predict(self.definition, draws, patients, shared, seed) for draws in versions)
+        return after, prior, np.minimum(1.0, after.variance / untaught.variance)
+
+    def _flags(self, patient: Patient, z: float, effective: float, prior_share: float) -> str:
+        found = list(
+            flags_of(
+                self.definition.reference_platform,
+                self.facts,
+                patient,
+                z=z,
+                effective=effective,
+                prior_share=prior_share,
+                several_trials="tau_trial" in self.draws.names,
+            )
+        )
         if patient.id in self.known:
             found.append("a patient of this name was in the cohort of the update")
         return "; ".join([*([] if self.ok else ["NOT RELIABLE: the draws failed their check"]), *found])
@@ -252,13 +290,19 @@ class Scorer:
     def _summary_row(self, name: str) -> dict[str, Any]:
         values = self.draws.column(name)
         on_predictor = name == SLOPE_ON_PREDICTOR
-        prior = predictor_slope_prior(self.definition) if on_predictor else prior_of(self.definition, name)
-        free = np.log(values) if prior.transform == "log" else values
+        several = "tau_trial" in self.draws.names
+        covariates = groups_in(self.definition, self.draws).covariates
+        prior = (
+            predictor_slope_prior(self.definition, covariates)
+            if on_predictor
+            else prior_of(self.definition, name, several_trials=several)
+        )
+        effect = not on_predictor and name.startswith((TRIAL, CENTRE, TRIAL_SLOPE))
+        free = prior.free(values)
         untouched = self.updated == "none" or (self.updated == "alpha" and name.startswith(("b1", "gamma")))
         lower, upper = np.quantile(values, [0.025, 0.975])
-        parameter = (
-            self.definition.parameter("offset" if name.startswith("offset") else name) if not on_predictor else None
-        )
+        family = next((kind for kind in ("offset", "plate") if name.startswith(kind)), name)
+        parameter = None if on_predictor or effect else self.definition.parameter(family)
         return {
             "parameter": name,
             "estimate": float(values.mean()),
@@ -266,7 +310,7 @@ class Scorer:
             "upper": float(upper),
             "sd": float(values.std(ddof=1)),
             "unit": parameter.unit if parameter else "1",
-            "learned": 0.0 if untouched else 1.0 - float(free.var(ddof=1)) / prior.sd**2,
+            "learned": 0.0 if untouched else math.nan if effect else 1.0 - float(free.var(ddof=1)) / prior.sd**2,
         }
 
     def __str__(self) -> str:
