@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mscpkpd.errors import ModelError, ParameterError, UnknownName
 from mscpkpd.modelfile import library_path
 from mscpkpd.modelfile.library import locate
 from mscpkpd.parameters import EVIDENCE, Prior
 from mscpkpd.responder.mixtures import NormalMixture, parse_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "BETWEEN",
@@ -39,6 +44,8 @@ PARAMETERS = (
 POSITIVE = ("s_x", "s_u")
 SHARES = ("grade_B", "grade_C", "grade_D", "liver", "child", "delay", "basiliximab")
 MAP = ("intercept", "st2", "reg3a", "centre", "spread")
+# what a row of the user's own is where it does not say
+OWN_TRIAL = {"arm": "msc", "in_pool": "true", "prospective": "true", "evidence": "user", "source": "added by the user"}
 LARGEST_FILE = 1_000_000
 FILE = "responder.toml"  # name of the copy in the folder of a saved scorer
 
@@ -147,6 +154,34 @@ class Definition:
         new = replace(old, prior=mixture, source=source, evidence="assumed")
         parameters = tuple(new if parameter is old else parameter for parameter in self.parameters)
         return replace(self, parameters=parameters, changes=(*self.changes, (name, prior, source)))
+
+    def with_trials(self, rows: Sequence[Mapping[str, object]], without: Sequence[str] = ()) -> Definition:
+        """Return this definition with rows added to the trial table and others left out of the pool.
+
+        Raises
+        ------
+        ModelError
+            If a row is impossible, or its study is in the table already.
+        UnknownName
+            If a study to leave out is not in the table.
+        """
+        table = list(csv.DictReader(io.StringIO(self.trials)))
+        columns = list(table[0])
+        studies = [row["study"] for row in table]
+        for name in without:
+            if name not in studies:
+                raise UnknownName.among("study", name, studies, self.trials_name)
+        table = [row | {"in_pool": "false", "not_pooled_because": "left out by the user"} if row["study"] in without else row
+                 for row in table]  # fmt: skip
+        own = [dict.fromkeys(columns, "") | OWN_TRIAL | {name: str(value) for name, value in row.items()} for row in rows]
+        unknown = sorted({name for row in own for name in row} - set(columns))
+        if unknown:
+            raise UnknownName.among("column of the trial table", unknown[0], columns, self.trials_name)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*table, *own])
+        return replace(self, trials=text.getvalue())
 
 
 def responders() -> tuple[str, ...]:

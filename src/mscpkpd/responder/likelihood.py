@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ class Kind(IntEnum):
     MISSING = 3
 
 
+SIDES = ((Kind.BELOW, 1.0), (Kind.ABOVE, -1.0))
 KINDS = {"none": Kind.MEASURED, "left": Kind.BELOW, "right": Kind.ABOVE}
 
 
@@ -315,36 +317,44 @@ def covariate_ways(
     definition: Definition, patient: Patient, extras: Sequence[str] = ()
 ) -> tuple[FloatArray, FloatArray]:
     """Return the covariate rows that a patient may have, shape (ways, 3 and extras), and their probabilities."""
-    steps = {"A": -2.0, "B": -1.0, "C": 0.0, "D": 1.0}
-    grades = [(steps[name[-1]], definition.share(name)) for name in ("grade_B", "grade_C", "grade_D")]
-    if patient.grade is not None:
-        grades = [(steps[patient.grade], 1.0)]
-    choices = [
-        grades,
-        _indicator(definition.share("liver"), value=patient.liver),
-        _indicator(definition.share("child"), value=patient.child),
-        *(_extra(definition, patient, name) for name in extras),
-    ]
+    known = (patient.grade, patient.liver, patient.child)
+    found = [_core_ways(definition.shares, *known), *(_extra(definition, patient, name) for name in extras)]
     rows: list[tuple[tuple[float, ...], float]] = [((), 1.0)]
-    for choice in choices:
-        rows = [((*row, value), weight * p) for row, weight in rows for value, p in choice]
+    for choice in found:
+        rows = [((*row, *values), weight * p) for row, weight in rows for values, p in choice]
     return np.array([row for row, _ in rows]), np.array([weight for _, weight in rows])
 
 
-def _extra(definition: Definition, patient: Patient, name: str) -> Sequence[tuple[float, float]]:
+Ways = tuple[tuple[tuple[float, ...], float], ...]  # values of covariates, and the probability of each choice
+
+
+@lru_cache(maxsize=1024)
+def _core_ways(shares: tuple[tuple[str, float], ...], grade: str | None, liver: bool | None, child: bool | None) -> Ways:  # noqa: FBT001 (a key of the cache)
+    share = dict(shares)
+    steps = {"A": -2.0, "B": -1.0, "C": 0.0, "D": 1.0}
+    grades = [(steps[name[-1]], share[name]) for name in ("grade_B", "grade_C", "grade_D")]
+    if grade is not None:
+        grades = [(steps[grade], 1.0)]
+    choices = (grades, _indicator(share["liver"], value=liver), _indicator(share["child"], value=child))
+    return tuple(((g, a, b), pg * pa * pb) for g, pg in choices[0] for a, pa in choices[1] for b, pb in choices[2])
+
+
+def _extra(definition: Definition, patient: Patient, name: str) -> Ways:
     if name == "gamma_map":
         value = map_covariate(definition, patient.st2, patient.reg3a)
-        return _MISSING_POINTS if value is None else [(value, 1.0)]
-    if name == "gamma_delay":
+        points = _MISSING_POINTS if value is None else ((value, 1.0),)
+    elif name == "gamma_delay":
         late = None if patient.delay is None else patient.delay >= LATE
-        return _indicator(definition.share("delay"), value=late)
-    return _indicator(definition.share("basiliximab"), value=patient.basiliximab)
+        points = _indicator(definition.share("delay"), value=late)
+    else:
+        points = _indicator(definition.share("basiliximab"), value=patient.basiliximab)
+    return tuple(((value,), p) for value, p in points)
 
 
-def _indicator(share: float, *, value: bool | None) -> list[tuple[float, float]]:
+def _indicator(share: float, *, value: bool | None) -> tuple[tuple[float, float], ...]:
     if value is None:
-        return [(1.0 - share, share), (-share, 1.0 - share)]
-    return [(float(value) - share, 1.0)]
+        return ((1.0 - share, share), (-share, 1.0 - share))
+    return ((float(value) - share, 1.0),)
 
 
 class CohortLikelihood:
@@ -474,8 +484,12 @@ def log_evidence(theta: Theta, samples: Samples) -> FloatArray:
     known = _known(theta, samples)
     sd = np.sqrt(theta.s_x[:, None] ** 2 + known.variance)
     scaled = (known.level - theta.mu_x[:, None]) / sd
-    measured = -0.5 * scaled**2 - np.log(sd) - HALF_LOG_2PI + known.log_spread
-    total = np.choose(samples.kind, [measured, log_ndtr(scaled), log_ndtr(-scaled), np.zeros_like(scaled)])
+    total = -0.5 * scaled**2 + (known.log_spread - np.log(sd) - HALF_LOG_2PI)
+    for kind, side in SIDES:
+        if (chosen := samples.kind == kind).any():
+            total[:, chosen] = log_ndtr(side * scaled[:, chosen])
+    if (chosen := samples.kind == Kind.MISSING).any():
+        total[:, chosen] = 0.0
     repeated = _with_limits(samples)
     for censored in (False, True):
         chosen = repeated & (np.isin(samples.kind, (Kind.BELOW, Kind.ABOVE)) == censored)
@@ -546,17 +560,22 @@ def _moments(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
     slope, sd = _given_level(theta, known.variance)
     level_sd = np.sqrt(theta.s_x[:, None] ** 2 + known.variance)
     scaled = (known.level - theta.mu_x[:, None]) / level_sd
-    shift, spread = np.zeros_like(scaled), np.zeros_like(scaled)
-    for kind, side in ((Kind.BELOW, 1.0), (Kind.ABOVE, -1.0)):
-        end = side * scaled
-        ratio = np.exp(-0.5 * end**2 - HALF_LOG_2PI - log_ndtr(end))
-        shift = np.where(samples.kind == kind, -side * ratio, shift)
-        spread = np.where(samples.kind == kind, np.sqrt(np.clip(1 - end * ratio - ratio**2, 0, 1)), spread)
-    shift = np.where(samples.kind == Kind.MEASURED, scaled, shift)
+    centre = theta.mu_x[:, None] + slope * level_sd * scaled
+    deviation = np.broadcast_to(sd, scaled.shape)
+    if (samples.kind == Kind.MEASURED).all():
+        return centre, deviation
+    deviation = deviation.copy()
+    for kind, side in SIDES:
+        if (chosen := samples.kind == kind).any():
+            end = side * scaled[:, chosen]
+            ratio = np.exp(-0.5 * end**2 - HALF_LOG_2PI - log_ndtr(end))
+            step = np.broadcast_to(slope * level_sd, scaled.shape)[:, chosen]
+            spread = step * np.sqrt(np.clip(1 - end * ratio - ratio**2, 0, 1))
+            centre[:, chosen] = theta.mu_x[:, None] - side * step * ratio
+            deviation[:, chosen] = np.hypot(deviation[:, chosen], spread)
     missing = samples.kind == Kind.MISSING
-    centre = theta.mu_x[:, None] + slope * level_sd * np.where(missing, 0.0, shift)
-    deviation = np.hypot(sd, slope * level_sd * spread)
-    return centre, np.where(missing, theta.s_x[:, None], deviation)
+    centre[:, missing], deviation[:, missing] = theta.mu_x[:, None], theta.s_x[:, None]
+    return centre, deviation
 
 
 def latent(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
@@ -566,6 +585,8 @@ def latent(theta: Theta, samples: Samples) -> tuple[FloatArray, FloatArray]:
     """
     centre, deviation = _moments(theta, samples)
     repeated = _with_limits(samples)
+    if repeated.any():
+        deviation = deviation.copy()
     for censored in (False, True):
         chosen = repeated & (np.isin(samples.kind, (Kind.BELOW, Kind.ABOVE)) == censored)
         if chosen.any():

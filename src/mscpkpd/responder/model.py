@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 from scipy.special import expit
 
 from mscpkpd.cohort import Cohort
-from mscpkpd.errors import UsageError
+from mscpkpd.errors import CohortError, UsageError
 from mscpkpd.responder.banner import BANNER
 from mscpkpd.responder.companions import UNVERIFIED
 from mscpkpd.responder.definition import Definition, find, read_definition
@@ -73,23 +74,58 @@ class Responder:
         """
         return Responder(self.definition.with_prior(name, prior, source))
 
-    def response_rate(self, subset: str = "all") -> PooledRate:
+    def response_rate(
+        self, subset: str = "all", *, rows: Sequence[Mapping[str, object]] = (), without: Sequence[str] = ()
+    ) -> PooledRate:
         """Pool the response rates of the published cohorts, without any marker.
 
         Parameters
         ----------
         subset : str
-            "all", "UC" (umbilical cord), "BM" (bone marrow) or "prospective".
+            "all", "UC" (umbilical cord), "BM" (bone marrow), "children" or "prospective".
+        rows : sequence of mapping
+            Cohorts of your own: study, n, responders and, where known, tissue, population, prospective, source.
+        without : sequence of str
+            Studies to leave out, for example because their patients are in your cohort.
 
         Returns
         -------
         PooledRate
             See `pool_rates`.
+
+        Raises
+        ------
+        UnknownName
+            For an unknown subset, study or column.
+        ModelError
+            If counts are impossible or a study stands twice.
         """
-        chosen = select(self.trials, subset)
-        return pool_rates(
-            chosen, mu_sd=self.definition.pool_mu_sd, tau_scale=self.definition.pool_tau_scale, subset=subset
-        )
+        definition = self.definition.with_trials(rows, without) if rows or without else self.definition
+        trials = parse_trials(definition.trials, definition.trials_name)
+        chosen = select(trials, subset)
+        if not chosen:
+            raise UsageError("no cohort is left to pool", hint="fewer studies in without=")
+        return pool_rates(chosen, mu_sd=definition.pool_mu_sd, tau_scale=definition.pool_tau_scale, subset=subset)
+
+    def with_pool(
+        self, subset: str = "all", *, rows: Sequence[Mapping[str, object]] = (), without: Sequence[str] = ()
+    ) -> Responder:
+        """Return this model with the intercept that a pool of trials gives, as a robust mixture for a new cohort.
+
+        Parameters
+        ----------
+        subset, rows, without
+            As in `response_rate`.
+
+        Raises
+        ------
+        UnknownName, ModelError
+            As `response_rate`.
+        """
+        pooled = self.response_rate(subset, rows=rows, without=without)
+        definition = self.definition.with_trials(rows, without) if rows or without else self.definition
+        source = f"pool of {len(pooled.trials)} cohorts ({subset}): {', '.join(pooled.trials)}"
+        return Responder(definition.with_prior("alpha", pooled.robust_prior(), source))
 
     def interval_at(self, z: float, level: float = 0.9) -> tuple[float, float]:
         """Return the prior interval of P(response) of a patient with known true level and covariates at their centres.
@@ -129,7 +165,8 @@ class Responder:
         cohort : Cohort
             Patients of one trial or centre series, or of several by their columns ``trial`` and ``centre``; responses
             where known; a patient without one informs the levels.
-            A cohort that is among the pooled trials would count twice: its patients are in the prior already.
+            A cohort that is among the pooled trials (by its column ``trial``) would count twice, and is refused: leave
+            it out of the pool first, ``with_pool(without=[...])``.
         seed : int
             The same seed gives the same numbers.
         learn : str
@@ -148,11 +185,12 @@ class Responder:
         Raises
         ------
         CohortError
-            If no response is known.
+            If no response is known, or the cohort is one of the pooled trials.
         UsageError, UnknownName
             If an argument is out of range.
         """
         _check_draws(draws)
+        _check_overlap(cohort, self.trials)
         rng = np.random.default_rng(seed)
         updated = posterior_draws(self.definition, cohort, learn=learn, draws=draws, rng=rng, method=method)
         sample = updated.sample
@@ -274,6 +312,18 @@ def load_responder(name_or_path: str | Path = "sr_agvhd_cxcl10", slope: str = "d
 def _check_draws(draws: int) -> None:
     if not FEWEST_DRAWS <= draws <= MOST_DRAWS:
         raise UsageError(f"draws={draws}", expected=f"{FEWEST_DRAWS} to {MOST_DRAWS}", hint=f"draws={DRAWS}")
+
+
+def _check_overlap(cohort: Cohort, trials: Sequence[Trial]) -> None:
+    """Refuse to count patients twice whose trial is in the prior already."""
+    pooled = {trial.study for trial in trials if trial.pooled}
+    both = sorted({patient.trial for patient in cohort.patients} & pooled)
+    if both:
+        raise CohortError(
+            f"patients of {', '.join(both)} are in the pooled response rate already",
+            where=cohort.source,
+            hint=f"prior.with_pool(without={both}): the same patients never count twice",
+        )
 
 
 def _facts(cohort: Cohort) -> CohortFacts:

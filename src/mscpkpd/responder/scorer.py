@@ -26,7 +26,7 @@ from mscpkpd.responder.draws import (
 from mscpkpd.responder.likelihood import Groups
 from mscpkpd.responder.performance import calibration, decision_curve
 from mscpkpd.responder.pooling import RateUpdate, update_rate
-from mscpkpd.responder.scoring import INTERVALS, CohortFacts, Predictions, batches, flags_of, groups_in, predict
+from mscpkpd.responder.scoring import INTERVALS, Batch, CohortFacts, Predictions, batches, flags_of, groups_in
 from mscpkpd.responder.storage import Stored, read_folder, write_folder
 from mscpkpd.responder.updating import predictor_slope_prior
 
@@ -34,7 +34,7 @@ __all__ = ["Scorer", "load_scorer"]
 
 STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed")
 PRIOR_STREAM = 71  # of the prior draws, apart from the streams of patients
-MANY_PATIENTS, DRAWS_FOR_MANY = 2000, 1000
+MANY_PATIENTS, DRAWS_FOR_MANY = 2000, 500
 KIND = "95 % central interval"
 
 
@@ -98,7 +98,7 @@ class Scorer:
         patients : Cohort
             Responses, if any, are not used. Each patient is scored alone.
         draws : int, optional
-            Number of parameter draws; all by default, 1000 for more than 2000 patients.
+            Number of parameter draws; all by default, 500 for more than 2000 patients.
         seed : int
             Of the random numbers: the same seed gives the same table, whoever else is in it.
         threshold : float, optional
@@ -185,11 +185,12 @@ class Scorer:
         self, patients: list[Patient], shared: Groups, versions: _Versions, seed: int
     ) -> tuple[Predictions, Predictions, np.ndarray]:
         """Predictions, those of the prior, and the share of the prior."""
+        own = Batch(self.definition, versions.own, patients, shared, seed)
+        after = own.predict()
         if self.facts is None:
-            after = predict(self.definition, versions.own, patients, shared, seed)
             return after, after, np.ones(len(patients))
-        after, prior, untaught = (predict(self.definition, draws, patients, shared, seed) for draws in versions)
-        return after, prior, np.minimum(1.0, after.variance / untaught.variance)
+        prior = Batch(self.definition, versions.prior, patients, shared, seed).predict()
+        return after, prior, np.minimum(1.0, after.variance / own.variance_with(versions.untaught))
 
     def _flags(self, patient: Patient, z: float, effective: float, prior_share: float) -> str:
         found = list(

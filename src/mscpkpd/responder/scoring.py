@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mscpkpd.responder.definition import Definition
     from mscpkpd.responder.mixtures import FloatArray
 
-__all__ = ["INTERVALS", "CohortFacts", "Predictions", "batches", "flags_of", "groups_in", "predict"]
+__all__ = ["INTERVALS", "Batch", "CohortFacts", "Predictions", "batches", "flags_of", "groups_in"]
 
 INTERVALS = {"": 0.95, "_80": 0.80, "_50": 0.50}
 FARTHEST_Z = 2.5
@@ -165,10 +165,8 @@ def _shared(taught: Groups, patients: Sequence[Patient], extras: tuple[str, ...]
     return Groups(tuple(names.values()), tuple(plates), tuple(trials), tuple(centres), extras)
 
 
-def predict(
-    definition: Definition, draws: Draws, patients: Sequence[Patient], groups: Groups, seed: int
-) -> Predictions:
-    """Predict a batch of patients.
+class Batch:
+    """Some patients with what their levels say about each draw.
 
     Parameters
     ----------
@@ -182,36 +180,62 @@ def predict(
         What they share; see `batches`.
     seed : int
         Of the random numbers.
+    """
 
-    Returns
-    -------
-    Predictions
+    def __init__(
+        self, definition: Definition, draws: Draws, patients: Sequence[Patient], groups: Groups, seed: int
+    ) -> None:
+        self._definition, self._groups, self._seed = definition, groups, seed
+        self._samples = samples_of(definition, patients, groups.platforms, groups)
+        self._theta = _theta(definition, draws, groups, seed)
+        self._moments = latent(self._theta, self._samples)
+        log_weights = log_evidence(self._theta, self._samples)
+        self._weights = np.exp(log_weights - log_weights.max(axis=0))
+        self._weights /= self._weights.sum(axis=0)
+        self._streams = _streams(len(draws), seed)
+        measured = [patient.level is not None for patient in patients]
+        offsets = self._theta.offset.mean(axis=0)[self._samples.platform]
+        z = (self._samples.level - offsets - self._samples.centre) / self._samples.spread
+        self._z = np.where(measured, z, np.nan)
+
+    def predict(self) -> Predictions:
+        """Return predictions.
+
         ``logit p = alpha + effects + b1 z + gamma'c`` with z drawn given the level and c drawn where a covariate is
         missing. The variance splits into the part of the true level given the draw (measurement), and covariances of
         the other terms with their sum.
-    """
-    samples = samples_of(definition, patients, groups.platforms, groups)
-    theta = _theta(definition, draws, groups, seed)
-    log_weights = log_evidence(theta, samples)
-    weights = np.exp(log_weights - log_weights.max(axis=0))
-    weights /= weights.sum(axis=0)
-    noise, probability, choice = _streams(len(draws), seed)
-    moments = latent(theta, samples)
-    covariates = _covariates(theta, samples, choice)
-    step = (theta.b1[:, None] + shift(theta.slope, samples.trial)) / samples.spread
-    effects = shift(theta.trial, samples.trial) + shift(theta.centre, samples.clinic)
-    away = latent_values(theta, samples, moments, noise, probability) - samples.centre
-    logit = theta.alpha[:, None] + effects + covariates + step * away
-    terms = {
-        "intercept": np.broadcast_to(theta.alpha[:, None], logit.shape),
-        "trial": np.broadcast_to(effects, logit.shape),
-        "slope": step * (moments[0] - samples.centre),
-        "covariates": np.broadcast_to(covariates, logit.shape),
-    }
-    variance, shares = _shares(terms, weights, np.einsum("dn,dn->n", weights, (step * moments[1]) ** 2))
-    z = (samples.level - theta.offset.mean(axis=0)[samples.platform] - samples.centre) / samples.spread
-    missing = np.array([patient.level is None for patient in patients])
-    return Predictions(np.asarray(expit(logit)), weights, variance, shares, np.where(missing, np.nan, z))
+        """
+        theta, samples = self._theta, self._samples
+        noise, probability, _ = self._streams
+        terms, step = self._terms(theta)
+        variance, shares = _shares(terms, self._weights, self._measurement(step))
+        x = latent_values(theta, samples, self._moments, noise, probability)
+        logit = step * (x - samples.centre) + terms["intercept"] + terms["trial"] + terms["covariates"]
+        return Predictions(np.asarray(expit(logit, out=logit)), self._weights, variance, shares, self._z)
+
+    def variance_with(self, coefficients: Draws) -> FloatArray:
+        """Return var(logit p) with coefficients of other draws, levels and offsets as they are, shape (n,)."""
+        other = _theta(self._definition, coefficients, self._groups, self._seed)
+        terms, step = self._terms(other)
+        total = sum(terms.values(), start=np.zeros((1, 1)))
+        mean = np.einsum("dn,dn->n", self._weights, total)
+        return np.asarray(
+            np.einsum("dn,dn->n", self._weights, (total - mean) ** 2) + self._measurement(step)
+        )
+
+    def _terms(self, theta: Theta) -> tuple[dict[str, FloatArray], FloatArray]:
+        samples = self._samples
+        step = (theta.b1[:, None] + shift(theta.slope, samples.trial)) / samples.spread
+        terms = {
+            "intercept": theta.alpha[:, None],
+            "trial": shift(theta.trial, samples.trial) + shift(theta.centre, samples.clinic),
+            "slope": step * (self._moments[0] - samples.centre),
+            "covariates": _covariates(theta, samples, self._streams[2]),
+        }
+        return terms, step
+
+    def _measurement(self, step: FloatArray) -> FloatArray:
+        return np.asarray(np.einsum("dn,dn->n", self._weights, (step * self._moments[1]) ** 2))
 
 
 def _streams(n: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -274,11 +298,17 @@ def _covariates(theta: Theta, samples: Samples, choice: FloatArray) -> FloatArra
 def _shares(
     terms: dict[str, FloatArray], weights: FloatArray, measurement: FloatArray
 ) -> tuple[FloatArray, dict[str, FloatArray]]:
-    total = np.sum(list(terms.values()), axis=0)
+    total = sum(terms.values(), start=np.zeros((1, 1)))
     away = weights * (total - np.einsum("dn,dn->n", weights, total))
-    parts = {name: np.einsum("dn,dn->n", term, away) for name, term in terms.items()}
-    variance = np.sum(list(parts.values()), axis=0) + measurement
-    return variance, {"measurement": measurement / variance, **{name: part / variance for name, part in parts.items()}}
+    parts = {
+        name: np.einsum("dn,dn->n", np.broadcast_to(term, away.shape), away)
+        for name, term in terms.items()
+        if np.any(term)
+    }
+    variance = sum(parts.values(), start=measurement)
+    nothing = np.zeros(len(measurement))
+    shares = {name: parts.get(name, nothing) / variance for name in terms}
+    return variance, {"measurement": measurement / variance, **shares}
 
 
 def flags_of(
