@@ -39,9 +39,9 @@ BETWEEN = ("tau_trial", "tau_centre", "tau_slope")
 # order of the parameters in every table
 PARAMETERS = (
     *("alpha", "b1", *COVARIATES, *EXTRAS, "mu_x", "s_x", "s_u", "offset", "plate"),
-    *("alpha_trials", *BETWEEN),
+    *("alpha_trials", *BETWEEN, "b2", "mu_d", "s_d", "r_dx"),
 )
-POSITIVE = ("s_x", "s_u")
+POSITIVE = ("s_x", "s_u", "s_d")
 SHARES = ("grade_B", "grade_C", "grade_D", "liver", "child", "delay", "basiliximab")
 MAP = ("intercept", "st2", "reg3a", "centre", "spread")
 # what a row of the user's own is where it does not say
@@ -84,11 +84,13 @@ class Definition:
         CXCL10 at z = 0, pg/mL.
     spread : float
         ln units of one step of z.
+    change_spread : float
+        ln units of change at 24 h of one step of b2.
     reference_platform : str
         The platform whose offset is 0.
     parameters : tuple of ResponderParameter
         alpha, b1, gamma_grade, gamma_liver, gamma_child, gamma_delay, gamma_basiliximab, gamma_map, mu_x, s_x, s_u,
-        offset, plate, alpha_trials, tau_trial, tau_centre, tau_slope.
+        offset, plate, alpha_trials, tau_trial, tau_centre, tau_slope, b2, mu_d, s_d, r_dx.
     shares : tuple of (str, float)
         grade_B, grade_C, grade_D, liver, child, delay, basiliximab: used where a covariate is missing; all but the
         grades are also the centres.
@@ -114,6 +116,7 @@ class Definition:
     slope: str
     centre: float
     spread: float
+    change_spread: float
     reference_platform: str
     parameters: tuple[ResponderParameter, ...]
     shares: tuple[tuple[str, float], ...]
@@ -291,6 +294,7 @@ def _definition(data: dict[str, Any], path: Path, slope: str, text: str) -> Defi
         slope=slope,
         centre=_positive(scale["centre"], f"{path.name} [scale].centre"),
         spread=_positive(scale["spread"], f"{path.name} [scale].spread"),
+        change_spread=_positive(scale["change_spread"], f"{path.name} [scale].change_spread"),
         reference_platform=str(scale["reference_platform"]),
         parameters=tuple(_parameter(name, rows[name], path.name) for name in PARAMETERS),
         shares=shares,

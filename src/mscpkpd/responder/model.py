@@ -17,6 +17,7 @@ from mscpkpd.responder.banner import BANNER
 from mscpkpd.responder.companions import UNVERIFIED
 from mscpkpd.responder.definition import Definition, find, read_definition
 from mscpkpd.responder.draws import prior_draws
+from mscpkpd.responder.landmark import Landmark, fit_landmark
 from mscpkpd.responder.pooling import PooledRate, Trial, parse_trials, pool_rates, select
 from mscpkpd.responder.scorer import Scorer
 from mscpkpd.responder.scoring import CohortFacts
@@ -207,6 +208,37 @@ class Responder:
             seed=seed,
             known=frozenset(patient.id for patient in cohort.patients),
         )
+
+    def landmark(self, cohort: Cohort, *, seed: int = 0, draws: int = DRAWS, method: str = "auto") -> Landmark:
+        """Learn from levels before and 24 h after the first infusion: for continuing, never for selecting.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            At least ten patients with both levels; responses where known.
+        seed : int
+            The same seed gives the same numbers.
+        draws : int
+            Number of draws to keep.
+        method : str
+            "auto" (importance resampling, and a Metropolis sampler where that fails its check), "importance" or
+            "metropolis".
+
+        Returns
+        -------
+        Landmark
+            See `mscpkpd.responder.landmark`. All parameters are updated, whatever the size of the cohort.
+
+        Raises
+        ------
+        CohortError
+            For too few pairs of levels, no response, or patients of a pooled trial.
+        UsageError, UnknownName
+            If an argument is out of range.
+        """
+        _check_draws(draws)
+        _check_overlap(cohort, self.trials)
+        return fit_landmark(self.definition, cohort, seed=seed, draws=draws, method=method)
 
     def scorer(self, *, draws: int = DRAWS, seed: int = 0) -> Scorer:
         """Return a scorer of the prior alone.
