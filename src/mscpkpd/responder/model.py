@@ -15,6 +15,7 @@ from mscpkpd.cohort import Cohort
 from mscpkpd.errors import CohortError, UsageError
 from mscpkpd.responder.banner import BANNER
 from mscpkpd.responder.companions import UNVERIFIED
+from mscpkpd.responder.conflict import contrasts_of
 from mscpkpd.responder.definition import Definition, find, read_definition
 from mscpkpd.responder.draws import prior_draws
 from mscpkpd.responder.landmark import Landmark, fit_landmark
@@ -22,6 +23,7 @@ from mscpkpd.responder.pooling import PooledRate, Trial, parse_trials, pool_rate
 from mscpkpd.responder.scorer import Scorer
 from mscpkpd.responder.scoring import CohortFacts
 from mscpkpd.responder.updating import posterior_draws
+from mscpkpd.responder.validating import by_trial, optimism
 
 __all__ = ["Responder", "load_responder"]
 
@@ -157,7 +159,14 @@ class Responder:
         return low, high
 
     def update(
-        self, cohort: Cohort, *, seed: int = 0, learn: str = "auto", draws: int = DRAWS, method: str = "auto"
+        self,
+        cohort: Cohort,
+        *,
+        seed: int = 0,
+        learn: str = "auto",
+        draws: int = DRAWS,
+        method: str = "auto",
+        contrast: bool = True,
     ) -> Scorer:
         """Learn from a cohort.
 
@@ -177,6 +186,8 @@ class Responder:
             Number of draws to keep.
         method : str
             "auto" (importance resampling, and NUTS where that fails its check), "importance", "nuts" or "metropolis".
+        contrast : bool
+            Whether the cohort is also fitted without the prior, to show where the two disagree.
 
         Returns
         -------
@@ -206,8 +217,62 @@ class Responder:
             ok=sample.ok,
             notes=(updated.rule.reason, *_notes(cohort), *cohort.notes),
             seed=seed,
+            contrasts=contrasts_of(self.definition, cohort, updated.draws, rng) if contrast else (),
             known=frozenset(patient.id for patient in cohort.patients),
         )
+
+    def internal_validation(self, cohort: Cohort, *, refits: int = 40, seed: int = 0) -> pd.DataFrame:
+        """Judge the update on its own cohort, corrected for optimism by the refit bootstrap.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            As for `update`.
+        refits : int
+            Bootstrap cohorts, at least 10.
+        seed : int
+            The same seed gives the same numbers.
+
+        Returns
+        -------
+        DataFrame
+            measure (auc, brier, calibration_slope), apparent, optimism, corrected.
+
+        Raises
+        ------
+        CohortError
+            As `calibration`.
+        UsageError
+            For too few refits.
+
+        References
+        ----------
+        Harrell 1996, Stat Med 15:361: optimism is the mean over bootstrap cohorts of the performance in the bootstrap
+        cohort less that in the original one.
+        """
+        return optimism(self, cohort, refits=refits, seed=seed)
+
+    def leave_one_trial_out(self, cohort: Cohort, *, seed: int = 0) -> pd.DataFrame:
+        """Learn from all trials but one and judge on that one, for each trial.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            At least two trials (column ``trial``) with ten known responses and both outcomes in each.
+        seed : int
+            The same seed gives the same numbers.
+
+        Returns
+        -------
+        DataFrame
+            trial, patients, auc, auc_lower, auc_upper, calibration_slope, observed_over_expected, brier.
+
+        Raises
+        ------
+        CohortError
+            If there is one trial only, or a trial is too small to judge.
+        """
+        return by_trial(self, cohort, seed=seed)
 
     def landmark(self, cohort: Cohort, *, seed: int = 0, draws: int = DRAWS, method: str = "auto") -> Landmark:
         """Learn from levels before and 24 h after the first infusion: for continuing, never for selecting.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from mscpkpd.cohort import Cohort, Patient
-from mscpkpd.errors import ModelError, UsageError
+from mscpkpd.errors import ModelError, UnknownName, UsageError
 from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.conflict import Contrast
 from mscpkpd.responder.definition import Definition
 from mscpkpd.responder.draws import (
     CENTRE,
@@ -24,7 +27,7 @@ from mscpkpd.responder.draws import (
     prior_of,
 )
 from mscpkpd.responder.likelihood import Groups
-from mscpkpd.responder.performance import calibration, decision_curve
+from mscpkpd.responder.performance import calibration, calibration_curve, decision_curve
 from mscpkpd.responder.pooling import RateUpdate, update_rate
 from mscpkpd.responder.scoring import INTERVALS, Batch, CohortFacts, Predictions, batches, flags_of, groups_in
 from mscpkpd.responder.storage import Stored, read_folder, write_folder
@@ -32,9 +35,10 @@ from mscpkpd.responder.updating import predictor_slope_prior
 
 __all__ = ["Scorer", "load_scorer"]
 
-STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed")
+STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed", "contrasts")
 PRIOR_STREAM = 71  # of the prior draws, apart from the streams of patients
 MANY_PATIENTS, DRAWS_FOR_MANY = 2000, 500
+ALTERNATIVES = {"ruxolitinib": 0.62, "best_available": 0.39}  # REACH2, overall response at day 28 (percentages read)
 KIND = "95 % central interval"
 
 
@@ -70,6 +74,8 @@ class Scorer:
         What a reader must know.
     seed : int
         Of the update.
+    contrasts : tuple of Contrast
+        Prior, cohort and both together, with the two-sided tail of their conflict.
     known : frozenset of str
         Names of the patients of the cohort; in memory only, never saved.
     """
@@ -84,6 +90,7 @@ class Scorer:
     ok: bool = True
     notes: tuple[str, ...] = ()
     seed: int = 0
+    contrasts: tuple[Contrast, ...] = ()
     known: frozenset[str] = field(default=frozenset(), repr=False)
 
     # ---- scores ----------------------------------------------------------------------------------------------------
@@ -102,7 +109,8 @@ class Scorer:
         seed : int
             Of the random numbers: the same seed gives the same table, whoever else is in it.
         threshold : float, optional
-            Adds the column ``p_above``, the posterior probability that P(response) exceeds it.
+            A probability; adds the columns ``p_above``, the posterior probability that P(response) exceeds it, and
+            ``gain_above``, the posterior mean of what it exceeds it by.
 
         Returns
         -------
@@ -173,6 +181,7 @@ class Scorer:
         columns |= dict(zip(names, after.quantiles(ends).T, strict=True))
         if threshold is not None:
             columns["p_above"] = after.above(threshold)
+            columns["gain_above"] = after.gain_above(threshold)
         columns |= {"p_prior_only": prior.mean, "prior_share": prior_share}
         columns |= {f"share_{name}": share for name, share in after.shares.items()}
         columns["flags"] = [
@@ -230,7 +239,9 @@ class Scorer:
         """
         return self._judged(calibration, holdout, seed)
 
-    def decision_curve(self, holdout: Cohort, *, seed: int = 0) -> pd.DataFrame:
+    def decision_curve(
+        self, holdout: Cohort, *, seed: int = 0, alternative: Mapping[str, bool] | None = None
+    ) -> pd.DataFrame:
         """Return the net value of acting on the score at each threshold.
 
         Parameters
@@ -239,6 +250,8 @@ class Scorer:
             As in `calibration`.
         seed : int
             Of scores and bootstrap.
+        alternative : mapping of str to bool, optional
+            Whom another, declared rule treats, by name of the patient.
 
         Returns
         -------
@@ -250,7 +263,85 @@ class Scorer:
         CohortError
             As `calibration`.
         """
-        return self._judged(decision_curve, holdout, seed)
+        other = None
+        if alternative is not None:
+            missing = [patient.id for patient in holdout.labelled if patient.id not in alternative]
+            if missing:
+                raise UsageError(f"no alternative for patient '{missing[0]}'", expected="True or False for every patient")
+            other = np.array([float(alternative[patient.id]) for patient in holdout.labelled])
+        return self._judged(partial(decision_curve, alternative=other), holdout, seed)
+
+    def calibration_curve(self, holdout: Cohort, *, seed: int = 0) -> pd.DataFrame:
+        """Return the response rate at each score, with a band.
+
+        Parameters
+        ----------
+        holdout : Cohort
+            As in `calibration`.
+        seed : int
+            Of scores and bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            See `mscpkpd.responder.performance.calibration_curve`.
+
+        Raises
+        ------
+        CohortError
+            As `calibration`.
+        """
+        return self._judged(calibration_curve, holdout, seed)
+
+    def decide(
+        self, patients: Cohort, *, alternative: float | str = "ruxolitinib", cost: float = 0.0, seed: int = 0
+    ) -> pd.DataFrame:
+        """Compare P(response) under MSC with that of another therapy; the threshold follows from utilities alone.
+
+        Parameters
+        ----------
+        patients : Cohort
+            As in `score`.
+        alternative : float or str
+            P(response) of the other therapy, a probability, flat over patients; "ruxolitinib" (0.62) and
+            "best_available" (0.39) are those of REACH2 at day 28.
+        cost : float
+            What MSC cost more than it in burden and delay, in units of P(response).
+        seed : int
+            Of the scores.
+
+        Returns
+        -------
+        DataFrame
+            patient, p_response, threshold (alternative + cost), p_above (posterior probability that P(response) exceeds
+            it), expected_gain (p_response - threshold) and evpi (expected gain from knowing P(response) exactly). A level
+            of CXCL10 has no threshold.
+
+        Raises
+        ------
+        UnknownName
+            For another therapy by name.
+        UsageError
+            If the threshold is not between 0 and 1.
+        """
+        if isinstance(alternative, str):
+            if alternative not in ALTERNATIVES:
+                raise UnknownName.among("alternative", alternative, ALTERNATIVES)
+            alternative = ALTERNATIVES[alternative]
+        threshold = alternative + cost
+        if not 0 < threshold < 1:
+            raise UsageError(f"alternative {alternative:g}, cost {cost:g}", expected="a sum between 0 and 1")
+        scored = self.score(patients, seed=seed, threshold=threshold)
+        gain = scored["p_response"] - threshold
+        table = scored[["patient", "p_response"]].assign(
+            threshold=threshold,
+            p_above=scored["p_above"],
+            expected_gain=gain,
+            evpi=scored["gain_above"] - gain.clip(lower=0),
+            flags=scored["flags"],
+        )
+        table.attrs.update(scored.attrs)
+        return table
 
     def _judged(self, judge: Any, holdout: Cohort, seed: int) -> pd.DataFrame:
         labelled = Cohort(holdout.labelled, holdout.source)
@@ -272,6 +363,20 @@ class Scorer:
         if self.facts is None:
             return None
         return update_rate(self.facts.responders, self.facts.labelled, self.definition.rate_prior)
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """Prior, cohort alone and both together: parameter, their mean and 95 % interval, conflict (two-sided tail)."""
+        rows = []
+        for one in self.contrasts:
+            row: dict[str, Any] = {"parameter": one.parameter}
+            for name in ("prior", "cohort", "posterior"):
+                ends = ("", "_lower", "_upper")
+                row |= {name + end: value for end, value in zip(ends, getattr(one, name), strict=True)}
+            rows.append({**row, "conflict": one.conflict})
+        table = pd.DataFrame(rows)
+        table.attrs.update(banner=BANNER, notes=self.notes, interval=KIND)
+        return table
 
     def summary(self) -> pd.DataFrame:
         """Return the parameter table.
@@ -331,6 +436,7 @@ class Scorer:
         lines += [*(f"note: {note}" for note in self.notes)]
         if self.rate is not None:
             lines += [str(self.rate), f"draws: {self.method}, {self.check}"]
+        lines += [str(one) for one in self.contrasts]
         table = self.summary().to_string(index=False, float_format="{:.3g}".format)
         return "\n".join([*lines, "", table, f"({KIND}; learned = share of the prior variance removed)"])
 
@@ -354,6 +460,7 @@ class Scorer:
             If something else stands there.
         """
         values = {name: getattr(self, name) for name in STORED}
+        values["contrasts"] = [one.as_row() for one in self.contrasts]
         cohort = {} if self.facts is None else self.facts._asdict()
         table = self.summary().to_string(index=False, float_format="{:.4g}".format)
         return write_folder(path, Stored(self.definition, self.draws, values, cohort), table)
@@ -400,6 +507,8 @@ def load_scorer(path: str | Path) -> Scorer:
     stored = read_folder(path)
     try:
         facts = CohortFacts(**stored.cohort) if stored.cohort else None
-        return Scorer(stored.definition, stored.draws, facts=facts, **{name: stored.plain[name] for name in STORED})
+        plain = {name: stored.plain[name] for name in STORED}
+        plain["contrasts"] = tuple(Contrast.of(row) for row in plain["contrasts"])
+        return Scorer(stored.definition, stored.draws, facts=facts, **plain)
     except (KeyError, TypeError) as error:
         raise ModelError(f"damaged ({error})", where=str(path), hint="save the scorer again") from error

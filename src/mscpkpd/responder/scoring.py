@@ -128,6 +128,10 @@ class Predictions:
         """Return the posterior probability that P(response) exceeds a threshold, shape (n,)."""
         return np.asarray(np.einsum("dn,dn->n", self.weights, (self.p > threshold).astype(float)))
 
+    def gain_above(self, threshold: float) -> FloatArray:
+        """Return the posterior mean of what P(response) exceeds a threshold by, shape (n,)."""
+        return np.asarray(np.einsum("dn,dn->n", self.weights, np.maximum(self.p - threshold, 0.0)))
+
 
 def groups_in(definition: Definition, draws: Draws) -> Groups:
     """Return what the patients shared whose cohort gave these draws."""
