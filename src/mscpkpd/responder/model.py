@@ -14,6 +14,7 @@ from scipy.special import expit
 from mscpkpd.cohort import Cohort
 from mscpkpd.errors import CohortError, UsageError
 from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.classes import Classes, fit_classes
 from mscpkpd.responder.companions import UNVERIFIED
 from mscpkpd.responder.conflict import contrasts_of
 from mscpkpd.responder.definition import Definition, find, read_definition
@@ -304,6 +305,33 @@ class Responder:
         _check_draws(draws)
         _check_overlap(cohort, self.trials)
         return fit_landmark(self.definition, cohort, seed=seed, draws=draws, method=method)
+
+    def latent_classes(self, cohort: Cohort, *, seed: int = 0, draws: int = 2000) -> Classes:
+        """Fit latent responder classes where labels are missing; refuses classes that the data cannot tell.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            At least 20 patients of one platform with both levels measured; responses where known.
+        seed : int
+            The same seed gives the same numbers.
+        draws : int
+            Number of draws.
+
+        Returns
+        -------
+        Classes
+            Its ``refusal`` says why no classes are shown; printing it shows what can be said.
+
+        Raises
+        ------
+        CohortError
+            For too few patients, or several platforms.
+        UsageError
+            If `draws` is out of range.
+        """
+        _check_draws(draws)
+        return fit_classes(self.definition, cohort, seed=seed, draws=draws)
 
     def scorer(self, *, draws: int = DRAWS, seed: int = 0) -> Scorer:
         """Return a scorer of the prior alone.
