@@ -252,10 +252,15 @@ def _log_likelihood(definition: Definition, theta: _Theta, pairs: _Pairs) -> Flo
     fixed = at[:, None] + theta.gamma @ pairs.design.T
     place = given.mean[..., None] + given.sd[..., None] * _NODES  # (draws, n, q, 15)
     linear = fixed[:, :, None, None] + place[:, pairs.owner]
-    sign = pairs.sign[pairs.owner][:, None, None]
-    by_row = logsumexp(
-        log_expit(sign * linear) + _LOG_WEIGHTS + given.log_weight[:, pairs.owner][..., None], axis=(-2, -1)
-    )
+    sign = pairs.sign[pairs.owner][:, None]
+    if given.log_weight.shape[-1] == 1:
+        averaged = expit(sign * linear[:, :, 0]) @ np.exp(_LOG_WEIGHTS)
+        by_row = np.log(averaged + 1e-300) + given.log_weight[:, pairs.owner, 0]
+    else:
+        by_row = logsumexp(
+            log_expit(sign[..., None] * linear) + _LOG_WEIGHTS + given.log_weight[:, pairs.owner][..., None],
+            axis=(-2, -1),
+        )
     by_row = by_row + pairs.log_weight
     highest = by_row.max()
     summed = np.zeros_like(total)
