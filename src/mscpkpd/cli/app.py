@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mscpkpd.cli import checking, fitting, library, noncompartmental, scoring, showing, simulating, validating
+from mscpkpd.cli import checking, fitting, library, noncompartmental, responding, scoring, showing, simulating, validating
 from mscpkpd.cli.console import say, show_json, warn
 from mscpkpd.errors import MscError
 
@@ -34,6 +34,7 @@ app.command("fit")(fitting.fit)
 app.command("simulate")(simulating.simulate)
 app.command("nca")(noncompartmental.nca)
 app.command("score")(scoring.score)
+app.add_typer(responding.app, name="responder")
 app.command("new")(library.new)
 app.command("report")(showing.report)
 app.command("validate")(validating.validate)
