@@ -95,6 +95,8 @@ class Patient:
         Given together with the cells.
     viral : bool or None
         Viral infection or reactivation at the sample.
+    minor : bool or None
+        Whether the patient is below 18 years of age, where the age itself is not known.
     st2, reg3a : float or None
         Companion markers before the first infusion [pg/mL].
     synthetic : bool
@@ -120,6 +122,7 @@ class Patient:
     basiliximab: bool | None = None
     ruxolitinib: bool | None = None
     viral: bool | None = None
+    minor: bool | None = None
     st2: float | None = None
     reg3a: float | None = None
     row: int = field(default=0, compare=False)
@@ -127,4 +130,4 @@ class Patient:
     @property
     def child(self) -> bool | None:
         """Whether the patient is below 18 years of age."""
-        return None if self.age is None else self.age < ADULT
+        return self.minor if self.age is None else self.age < ADULT

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from mscpkpd.cohort.patients import GRADES, UNIT, Level, Measurement, Patient
+from mscpkpd.cohort.patients import ADULT, GRADES, UNIT, Level, Measurement, Patient
 from mscpkpd.data.findings import shortened
 from mscpkpd.errors import UnitError, closest
 from mscpkpd.units import scale_factor
@@ -26,7 +26,7 @@ COMPANIONS = ("st2", "reg3a")
 REPLICATES = tuple((f"cxcl10_0h_{k}", f"platform_{k}", f"plate_{k}") for k in (2, 3, 4))
 OPTIONAL = (
     *("cxcl10_24h", "lloq", "uloq", "grade", "liver", "age", "centre", "response", "synthetic", "label"),
-    *("trial", "plate", "delay", *FLAGS, *COMPANIONS, *(name for names in REPLICATES for name in names)),
+    *("trial", "plate", "delay", "child", *FLAGS, *COMPANIONS, *(name for names in REPLICATES for name in names)),
 )
 COLUMNS = REQUIRED + OPTIONAL
 ROMAN = {"I": "A", "II": "B", "III": "C", "IV": "D", "1": "A", "2": "B", "3": "C", "4": "D"}
@@ -110,6 +110,7 @@ class CohortReader:
             plate=row.text("plate"),
             replicates=tuple(self._replicates(row, factor, limits)),
             delay=self._delay(row),
+            minor=self._minor(row),
             **{name: self._flag(row, name) for name in FLAGS},
             **{name: self._companion(row, name) for name in COMPANIONS},
         )
@@ -180,6 +181,12 @@ class CohortReader:
             self._wrong(row, "delay", f"{delay:g}", f"days from steroids to MSC, 0 to {LONGEST_DELAY}", "blank if unknown")
             return None
         return delay
+
+    def _minor(self, row: Row) -> bool | None:
+        minor, age = self._flag(row, "child"), self.reading.number(row, "age")
+        if minor is not None and age is not None and minor != (age / self._years < ADULT):
+            self._wrong(row, "child", f"'{row.text('child')}' beside age {row.text('age')}", "one statement, or two that agree")
+        return minor
 
     def _flag(self, row: Row, name: str) -> bool | None:
         text = row.text(name).casefold()

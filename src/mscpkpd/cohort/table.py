@@ -2,7 +2,7 @@
 
 Columns: ``patient, cxcl10_0h, [cxcl10_24h], unit, platform, [lloq, uloq], [grade, liver, age, centre], [response]``,
 and ``synthetic`` or ``label`` for invented patients. A level may be written ``<7.8`` or ``>500``. Further columns:
-``trial``, ``plate``, ``delay`` [d], ``basiliximab``, ``ruxolitinib``, ``viral``, ``st2 [pg/mL]``, ``reg3a [pg/mL]`` and
+``trial``, ``plate``, ``delay`` [d], ``child`` where the age is not known, ``basiliximab``, ``ruxolitinib``, ``viral``, ``st2 [pg/mL]``, ``reg3a [pg/mL]`` and
 replicates of the same sample, ``cxcl10_0h_2`` to ``cxcl10_0h_4`` with ``platform_2`` and ``plate_2`` where they differ.
 """
 
@@ -279,6 +279,7 @@ def _outcomes(patients: tuple[Patient, ...]) -> tuple[str, ...]:
 def _optional(patient: Patient) -> dict[str, str]:
     """Columns that few tables have."""
     plain = {name: _text(getattr(patient, name)) for name in ("trial", "plate", "delay", *FLAGS)}
+    plain["child"] = _text(patient.minor)
     companions = {f"{name} [{UNIT}]": _text(getattr(patient, name)) for name in COMPANIONS}
     replicates: dict[str, str] = {name: "" for names in REPLICATES for name in names}
     for names, one in zip(REPLICATES, patient.replicates, strict=False):

@@ -82,8 +82,9 @@ def contrasts_of(
     """Return the contrasts of a cohort; none where it has one outcome only, which gives no estimate without a prior."""
     if cohort.responders in (0, len(cohort.labelled)):
         return ()
+    shown = NAMES if any(patient.level is not None for patient in cohort.patients) else NAMES[:1]
     wide = definition
-    for name in ("alpha", "b1", "alpha_trials"):
+    for name in (*shown, "alpha_trials"):
         wide = wide.with_prior(name, WIDE, "contrast: the cohort alone")
     question = question_of(wide, cohort, "full")
     sample = sample_posterior(question.log_likelihood(), question.prior, DRAWS, rng, "importance")
@@ -92,7 +93,7 @@ def contrasts_of(
     alone = question.columns(sample.draws)
     several = bool(question.groups.trials)
     found = []
-    for name in NAMES:
+    for name in shown:
         prior = prior_of(definition, name, several_trials=several)
         before = (prior.mean, prior.quantile(0.025), prior.quantile(0.975))
         own = alone[name]

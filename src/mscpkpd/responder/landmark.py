@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, log_expit, log_ndtr, logsumexp, ndtri_exp
+from scipy.special import expit, log_ndtr, logsumexp, ndtri_exp
 
 from mscpkpd.errors import CohortError
 from mscpkpd.responder.banner import BANNER
@@ -43,7 +43,7 @@ USE = (
 )
 CHANGE = ("mu_d", "s_d", "r_dx")
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
-_LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
+_WEIGHTS_15 = _WEIGHTS / _WEIGHTS.sum()
 _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(12)
 _LOG_P, _LOG_P_WEIGHTS = np.log(0.5 * (_LEGENDRE + 1)), np.log(0.5 * _LEGENDRE_WEIGHTS)
 MOST_NUMBERS = 2_000_000
@@ -252,15 +252,11 @@ def _log_likelihood(definition: Definition, theta: _Theta, pairs: _Pairs) -> Flo
     fixed = at[:, None] + theta.gamma @ pairs.design.T
     place = given.mean[..., None] + given.sd[..., None] * _NODES  # (draws, n, q, 15)
     linear = fixed[:, :, None, None] + place[:, pairs.owner]
-    sign = pairs.sign[pairs.owner][:, None]
-    if given.log_weight.shape[-1] == 1:
-        averaged = expit(sign * linear[:, :, 0]) @ np.exp(_LOG_WEIGHTS)
-        by_row = np.log(averaged + 1e-300) + given.log_weight[:, pairs.owner, 0]
-    else:
-        by_row = logsumexp(
-            log_expit(sign[..., None] * linear) + _LOG_WEIGHTS + given.log_weight[:, pairs.owner][..., None],
-            axis=(-2, -1),
-        )
+    linear *= pairs.sign[pairs.owner][:, None, None]
+    averaged = expit(linear, out=linear) @ _WEIGHTS_15
+    highest_point = given.log_weight.max(axis=-1, keepdims=True)
+    share = np.exp(given.log_weight - highest_point)[:, pairs.owner]
+    by_row = np.log((averaged * share).sum(axis=-1) + 1e-300) + highest_point[:, pairs.owner, 0]
     by_row = by_row + pairs.log_weight
     highest = by_row.max()
     summed = np.zeros_like(total)

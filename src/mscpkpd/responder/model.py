@@ -475,7 +475,7 @@ def _notes(cohort: Cohort) -> tuple[str, ...]:
             p.level is not None and p.level.censoring != "none" for p in patients
         ),
         "a covariate missing (averaged over published shares)": sum(
-            None in (p.grade, p.liver, p.age) for p in patients
+            None in (p.grade, p.liver, p.child) for p in patients
         ),
         "no known response (levels only)": len(patients) - len(cohort.labelled),
         "a level at 24 h, which this baseline model does not use": sum(p.level_24h is not None for p in patients),

@@ -398,7 +398,7 @@ def _platform_flags(reference: str, facts: CohortFacts | None, patient: Patient)
 
 
 def _covariate_flags(facts: CohortFacts | None, patient: Patient) -> list[str]:
-    values = {"grade": patient.grade, "liver": patient.liver, "age": patient.age}
+    values = {"grade": patient.grade, "liver": patient.liver, "age": patient.child}
     missing = [name for name, value in values.items() if value is None]
     found = [f"{', '.join(missing)} missing: averaged over published shares"] if missing else []
     if patient.grade == "A" or (
