@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.modelfile import load_model, load_regimen, models
     from mscpkpd.noncompartmental import nca
     from mscpkpd.responder import Responder, load_responder
+    from mscpkpd.responder.summaries import prior_from_summary
     from mscpkpd.simulation import simulate
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ _PUBLIC = {
     "load_responder": "responder",
     "models": "modelfile",
     "nca": "noncompartmental",
+    "prior_from_summary": "responder.summaries",
     "read_cohort": "cohort",
     "read_study": "data",
     "simulate": "simulation",
@@ -73,6 +75,7 @@ __all__ = [
     "models",
     "nca",
     "plots",
+    "prior_from_summary",
     "read_cohort",
     "read_study",
     "report",
