@@ -16,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ import numpy as np
 
 from mscpkpd.responder import load_responder
 from mscpkpd.responder.draws import prior_draws
-from mscpkpd.responder.likelihood import Groups
+from mscpkpd.responder.landmark import landmark_prior_draw
+from mscpkpd.responder.nuts import compiled_model, sampled
+from mscpkpd.responder.samples import Groups
 from mscpkpd.responder.synthetic import cohort_of_draw, synthetic_cohort
-from mscpkpd.responder.updating import question_of
+from mscpkpd.responder.question import question_of
 
 REPOSITORY = Path(__file__).parents[1]
 ROWS = REPOSITORY / "build" / "responder"
@@ -54,33 +57,18 @@ def _drawn(k: int) -> tuple[Any, dict[str, float], Any]:
             return prior, truth, cohort
 
 
-class _Compiled:
+@cache
+def _compiled() -> Any:
     """One compiled NUTS model for all cohorts of the same layout."""
-
-    model: Any = None
-
-    def at(self, question: Any) -> Any:
-        from mscpkpd.responder.nuts import compiled_model, data_of
-
-        if self.model is None:
-            self.model = compiled_model(question)
-        return self.model.with_data(**data_of(question.samples))
-
-
-_COMPILED = _Compiled()
-
-
-def _same_layout(question: Any) -> Any:
-    """Platforms in one order, whoever comes first in the table."""
-    assert question.groups == Groups(PLATFORMS)
-    return question
+    prior, _, cohort = _drawn(0)
+    return compiled_model(question_of(prior.definition, cohort, "full"))
 
 
 def _nuts(prior: Any, cohort: Any, k: int, draws: int, tune: int) -> tuple[dict[str, np.ndarray], Any]:
-    from mscpkpd.responder.nuts import sampled
-
-    question = _same_layout(question_of(prior.definition, cohort, "full"))
-    sample = sampled(_COMPILED.at(question), draws, k, tune=tune)
+    question = question_of(prior.definition, cohort, "full")
+    if question.groups != Groups(PLATFORMS):
+        raise ValueError(f"another layout: {question.groups}")
+    sample = sampled(_compiled(), draws, k, tune=tune, samples=question.samples)
     return question.columns(sample.draws), sample
 
 
@@ -120,8 +108,6 @@ def scenarios(k: int) -> dict[str, Any]:
 
 def landmark(k: int) -> dict[str, Any]:
     """Ranks of one truth of the landmark model."""
-    from mscpkpd.responder.landmark import landmark_prior_draw
-
     prior = load_responder()
     rng = np.random.default_rng([8, k])
     truth = landmark_prior_draw(prior.definition, PLATFORMS, rng)

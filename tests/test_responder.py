@@ -16,11 +16,13 @@ from mscpkpd.errors import CohortError, FitError, ModelError, ParameterError, Un
 from mscpkpd.responder import BANNER, Responder, Scorer, auc_of_slope, load_responder, load_scorer, responders
 from mscpkpd.responder import sampling as sampling_module
 from mscpkpd.responder.draws import prior_draws
-from mscpkpd.responder.likelihood import CohortLikelihood, Theta, latent, samples_of
+from mscpkpd.responder.likelihood import CohortLikelihood, Theta, latent
 from mscpkpd.responder.mixtures import JointPrior, NormalMixture
 from mscpkpd.responder.pooling import update_rate
+from mscpkpd.responder.question import predictor_slope_prior
+from mscpkpd.responder.samples import samples_of
 from mscpkpd.responder.sampling import sample_posterior
-from mscpkpd.responder.updating import predictor_slope_prior, rule_for
+from mscpkpd.responder.updating import rule_for
 
 CENTRE = np.log(600.0)
 SPREAD = 0.9

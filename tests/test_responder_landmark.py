@@ -62,11 +62,14 @@ def exact(first, second, response) -> float:
         if level is None:
             continue
         away = np.log(level.value) - place - OFFSET
-        density = density * {
-            "none": norm.pdf(away, 0, A["s_u"]),
-            "left": norm.cdf(away / A["s_u"]),
-            "right": norm.sf(away / A["s_u"]),
-        }[level.censoring]
+        density = (
+            density
+            * {
+                "none": norm.pdf(away, 0, A["s_u"]),
+                "left": norm.cdf(away / A["s_u"]),
+                "right": norm.sf(away / A["s_u"]),
+            }[level.censoring]
+        )
     if response is not None:
         linear = LINEAR + A["b1"] * (x[:, None] - CENTRE) / 0.9 + A["b2"] * d / 0.45
         density = density * expit((2 * response - 1) * linear)
@@ -110,7 +113,7 @@ def test_the_half_life_bounds_the_fall_at_24_hours(half_life, fall):
 
 
 def test_observed_baseline_and_observed_change_share_their_error():
-    """Known answer: corr(w0, w24 - w0) is -0.17 at s_u 0.3 and s_d 0.35 without any link, so they never enter as exact."""
+    """Known answer: corr(w0, w24 - w0) is -0.17 at s_u 0.3, s_d 0.35 without any link: they never enter as exact."""
     s_x, s_u, s_d = 0.9, 0.3, 0.35
     rng = np.random.default_rng(0)
     x, d = s_x * rng.standard_normal(200_000), s_d * rng.standard_normal(200_000)
@@ -120,7 +123,7 @@ def test_observed_baseline_and_observed_change_share_their_error():
     assert np.corrcoef(w0, w24 - w0)[0, 1] == pytest.approx(formula, abs=0.01)
 
 
-def test_true_changes_are_shrunk_towards_their_population(prior, fitted):
+def test_true_changes_are_shrunk_towards_their_population(fitted):
     """The posterior of a change is that of the bivariate normal given both levels, not the measured difference."""
     cohort = synthetic_cohort("base", 60, seed=3)
     table = fitted.score(cohort)

@@ -13,8 +13,9 @@ from mscpkpd.errors import CohortError
 from mscpkpd.responder import load_responder
 from mscpkpd.responder.companions import magic_probability, map_covariate
 from mscpkpd.responder.conflict import Contrast
-from mscpkpd.responder.likelihood import CohortLikelihood, Groups, Theta, covariate_ways, groups_of, samples_of
+from mscpkpd.responder.likelihood import CohortLikelihood, Theta
 from mscpkpd.responder.mixtures import NormalMixture
+from mscpkpd.responder.samples import Groups, covariate_ways, groups_of, samples_of
 from mscpkpd.responder.synthetic import synthetic_cohort
 
 CENTRE = np.log(600.0)
@@ -109,14 +110,18 @@ def test_replicates_agree_with_adaptive_quadrature(prior, case, response):
 
 def test_replicates_do_not_depend_on_their_order(prior):
     first = patient(Level(900.0), Measurement(Level(700.0), "Luminex"))
-    other = dataclasses.replace(first, level=Level(700.0), platform="Luminex", replicates=(Measurement(Level(900.0), "ELISA"),))
+    other = dataclasses.replace(
+        first, level=Level(700.0), platform="Luminex", replicates=(Measurement(Level(900.0), "ELISA"),)
+    )
     assert log_likelihood(prior, first) == pytest.approx(log_likelihood(prior, other), abs=1e-12)
 
 
 def test_responses_are_exhaustive_with_replicates(prior):
     for one, _, _ in CASES.values():
         both = [log_likelihood(prior, dataclasses.replace(one, response=y)) for y in (0, 1)]
-        assert np.logaddexp(*both) == pytest.approx(log_likelihood(prior, dataclasses.replace(one, response=None)), abs=1e-9)
+        assert np.logaddexp(*both) == pytest.approx(
+            log_likelihood(prior, dataclasses.replace(one, response=None)), abs=1e-9
+        )
 
 
 def test_trials_and_centres_shift_intercept_and_slope(prior):

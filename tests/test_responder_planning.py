@@ -87,14 +87,18 @@ def test_impossible_summaries_are_refused(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "bias", "coverage"), [((12, 8), 0.20, 0.996), ((24, 16), 0.11, 0.977), ((60, 40), 0.05, 0.964)])
+@pytest.mark.parametrize(
+    ("n", "bias", "coverage"), [((12, 8), 0.20, 0.996), ((24, 16), 0.11, 0.977), ((60, 40), 0.05, 0.964)]
+)
 def test_the_conversion_covers_the_truth(n, bias, coverage):
     """Known answers at GMR 1.6: coverage of b1 +/- 1.96 se, and the median of the estimate too high by 5 to 20 %."""
     rng = np.random.default_rng(0)
     truth = 0.9 * np.log(1.6) / 0.85**2
     estimates = []
     for _ in range(2000):
-        groups = [np.exp(mean + 0.9 * rng.standard_normal(size)) for mean, size in zip((np.log(1.6), 0.0), n, strict=True)]
+        groups = [
+            np.exp(mean + 0.9 * rng.standard_normal(size)) for mean, size in zip((np.log(1.6), 0.0), n, strict=True)
+        ]
         medians = tuple(np.median(group) for group in groups)
         spans = tuple(tuple(np.quantile(group, [0.25, 0.75])) for group in groups)
         found = prior_from_summary(medians, spans, n)
@@ -159,7 +163,10 @@ def test_a_filled_form_becomes_a_prior(tmp_path):
         ({}, "no numbers of responders and non-responders"),
         (COUNTS, "no medians with quartiles, no AUC and no p value"),
         (COUNTS | {"ROC AUC and CI": {"value": "0.65"}}, r"ROC AUC and CI.*status 'not_verified'.*page or table"),
-        (COUNTS | {"ROC AUC and CI": {"value": "about 0.65"} | READ}, r"column 'value': 'about 0.65'; expected a number"),
+        (
+            COUNTS | {"ROC AUC and CI": {"value": "about 0.65"} | READ},
+            r"column 'value': 'about 0.65'; expected a number",
+        ),
     ],
 )
 def test_a_form_that_says_too_little_is_refused(tmp_path, values, message):
@@ -182,7 +189,7 @@ def test_a_form_is_not_overwritten(tmp_path):
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenarios_have_their_known_auc(name):
-    """AUC = Phi(b1/0.9*0.85/sqrt 2) by the identity, and by 6,000 SYNTHETIC patients: error and covariates dilute it a little."""
+    """AUC = Phi(b1/0.9*0.85/sqrt 2) by the identity; by 6,000 SYNTHETIC patients, diluted a little by error."""
     known = {"null": 0.5, "weak": 0.586, "base": 0.652, "strong": 0.777, "reversed": 0.348}[name]
     assert auc_of_slope(SCENARIOS[name].b1) == pytest.approx(known, abs=0.001)
     cohort = synthetic_cohort(name, 6000, seed=1)
@@ -195,7 +202,7 @@ def test_scenarios_have_their_known_auc(name):
     assert auc == pytest.approx(0.5 + 0.92 * (known - 0.5), abs=0.03)
 
 
-def test_synthetic_cohorts_are_labelled_and_repeatable(tmp_path):
+def test_synthetic_cohorts_are_labelled_and_repeatable():
     one, again, other = (synthetic_cohort("base", 50, seed=seed) for seed in (1, 1, 2))
     assert one.digest == again.digest != other.digest
     assert one.synthetic
@@ -213,7 +220,19 @@ def test_synthetic_cohorts_are_labelled_and_repeatable(tmp_path):
 def test_the_shipped_cohort_has_the_columns_of_a_cohort_file(repository):
     path = repository / "models/data/cxcl10_cohort_SYNTHETIC.csv"
     header = next(line for line in path.read_text().splitlines() if not line.startswith("#")).split(",")
-    assert {"patient", "cxcl10_0h", "cxcl10_24h", "unit", "platform", "lloq", "uloq", "grade", "liver", "age", "response"} <= set(header)
+    assert {
+        "patient",
+        "cxcl10_0h",
+        "cxcl10_24h",
+        "unit",
+        "platform",
+        "lloq",
+        "uloq",
+        "grade",
+        "liver",
+        "age",
+        "response",
+    } <= set(header)
     assert read_cohort(path).synthetic
 
 
@@ -280,10 +299,10 @@ def test_slope_learning_of_the_null_stays_at_its_nominal_rate(prior):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: sample_size(0.5), "auc=0.5"),
-        (lambda p: enrichment_power("best"), "unknown marker 'best'"),
-        (lambda p: enrichment_power(share=1.0), "share=1.0"),
-        (lambda p: adaptive_design(n=20), "n=20"),
+        (lambda _: sample_size(0.5), "auc=0.5"),
+        (lambda _: enrichment_power("best"), "unknown marker 'best'"),
+        (lambda _: enrichment_power(share=1.0), "share=1.0"),
+        (lambda _: adaptive_design(n=20), "n=20"),
         (lambda p: assurance(p, draws=2), "draws=2"),
         (lambda p: slope_learning(p, replicates=1), "replicates=1"),
     ],
@@ -421,15 +440,22 @@ def test_more_than_half_of_the_responses_missing_makes_a_note():
 
 def test_further_columns_are_written_and_read_again():
     row = HEAD | {
-        "cxcl10_0h_2": "<700", "platform_2": "MSD", "plate_2": "b", "plate": "a", "trial": "T", "delay": "9", "child": "1",
-        "basiliximab": "0", "ruxolitinib": "1", "viral": "", "st2 [ng/mL]": "30", "reg3a [pg/mL]": "9000",
+        "cxcl10_0h_2": "<700", "platform_2": "MSD", "plate_2": "b", "plate": "a", "trial": "T", "delay": "9",
+        "child": "1", "basiliximab": "0", "ruxolitinib": "1", "viral": "", "st2 [ng/mL]": "30", "reg3a [pg/mL]": "9000",
     }  # fmt: skip
     cohort = cohort_from_frame(pd.DataFrame([row]))
     again = cohort_from_frame(cohort.to_frame())
     assert again.patients == cohort.patients
     one = cohort.patients[0]
     assert (str(one.replicates[0].level), one.replicates[0].platform, one.replicates[0].plate) == ("<700", "MSD", "b")
-    assert (one.trial, one.plate, one.delay, one.basiliximab, one.ruxolitinib, one.viral) == ("T", "a", 9, False, True, None)
+    assert (one.trial, one.plate, one.delay, one.basiliximab, one.ruxolitinib, one.viral) == (
+        "T",
+        "a",
+        9,
+        False,
+        True,
+        None,
+    )
 
 
 def test_a_single_patient_with_a_response_updates_the_intercept_alone(prior):

@@ -78,7 +78,7 @@ def test_an_unknown_subset_is_refused(prior):
         prior.response_rate("uc")
 
 
-# ---- the user's own rows, and the prior that a pool makes -------------------------------------------------------------
+# ---- the user's own rows, and the prior that a pool makes ------------------------------------------------------------
 
 OWN = {"study": "ours2026", "n": 40, "responders": 16, "tissue": "UC"}
 

@@ -103,7 +103,17 @@ def test_an_update_can_be_shared_without_patients(folder):
 
 
 def test_a_saved_update_scores_one_patient(folder, capsys):
-    words = ["score", "--cxcl10", "640", "--unit", "pg/mL", "--platform", "ELISA", "--responder", str(folder / "update")]
+    words = [
+        "score",
+        "--cxcl10",
+        "640",
+        "--unit",
+        "pg/mL",
+        "--platform",
+        "ELISA",
+        "--responder",
+        str(folder / "update"),
+    ]
     assert cli.run([*words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     row = answer["scores"][0]
@@ -114,7 +124,9 @@ def test_a_saved_update_scores_one_patient(folder, capsys):
 
 
 def test_the_shell_prints_banner_and_tables(folder, capsys):
-    assert cli.run(["responder", "calibrate", str(folder / "update" / "scorer"), str(folder / "other_SYNTHETIC.csv")]) == 0
+    assert (
+        cli.run(["responder", "calibrate", str(folder / "update" / "scorer"), str(folder / "other_SYNTHETIC.csv")]) == 0
+    )
     said = capsys.readouterr().out
     assert said.startswith(BANNER)
     assert "calibration_slope" in said

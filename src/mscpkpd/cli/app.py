@@ -15,7 +15,17 @@ from typing import Annotated, Any
 
 import typer
 
-from mscpkpd.cli import checking, fitting, library, noncompartmental, responding, scoring, showing, simulating, validating
+from mscpkpd.cli import (
+    checking,
+    fitting,
+    library,
+    noncompartmental,
+    responding,
+    scoring,
+    showing,
+    simulating,
+    validating,
+)
 from mscpkpd.cli.console import say, show_json, warn
 from mscpkpd.errors import MscError
 

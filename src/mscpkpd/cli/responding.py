@@ -1,4 +1,4 @@
-"""``mscpkpd responder``: the prior, an update with a cohort, its calibration, the design of a study. Research use only."""
+"""``mscpkpd responder``: the prior, an update with a cohort, calibration, design of a study. Research use only."""
 
 from __future__ import annotations
 
@@ -43,14 +43,16 @@ def prior(
     slope: Slope = "default",
     subset: Annotated[str, typer.Option(help="Trials to pool: all, UC, BM, children or prospective.")] = "all",
     without: Annotated[str | None, typer.Option(metavar="STUDY,...", help="Studies to leave out of the pool.")] = None,
-    rows: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Trials of your own: study, n, responders.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Trials of your own: study, n, responders.")
+    ] = None,
     form: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Filled extraction form of a paper.")] = None,
     blank: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the empty form and stop.")] = None,
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
 ) -> int:
-    """Show the prior: response rate of published trials, priors with their sources, or the slope that a paper implies."""
+    """Show the prior: response rate of published trials, priors with sources, or the slope that a paper implies."""
     from mscpkpd.responder import load_responder
     from mscpkpd.responder.banner import BANNER
     from mscpkpd.responder.summaries import blank_form, prior_from_form
@@ -77,7 +79,9 @@ def prior(
     if out is not None:
         _write_prior(model, pooled, lines, texts, out, record.content(rows, form))
         lines.append(f"Wrote {out}")
-    _say_or_json(answer | {"out": _text(out)}, [str(model) if form is None and out is None else BANNER, "", *lines], as_json)
+    _say_or_json(
+        answer | {"out": _text(out)}, [str(model) if form is None and out is None else BANNER, "", *lines], as_json
+    )
     return 0
 
 
@@ -91,7 +95,8 @@ def update(
     learn: Annotated[str, typer.Option(help="auto (by size), alpha, slope or full.")] = "auto",
     method: Annotated[str, typer.Option(help="auto, importance, nuts or metropolis.")] = "auto",
     priors: Annotated[
-        list[str] | None, typer.Option("--prior", metavar="NAME=PRIOR", help="Another prior, such as 's_u=lognormal(0.1, 0.2)'.")
+        list[str] | None,
+        typer.Option("--prior", metavar="NAME=PRIOR", help="Another prior, such as 's_u=lognormal(0.1, 0.2)'."),
     ] = None,
     refits: Annotated[int, typer.Option(min=0, help="Bootstrap cohorts for optimism; 0 leaves it out.")] = 0,
     by_trial: Annotated[bool, typer.Option("--by-trial", help="Judge each trial by the others.")] = False,
@@ -178,7 +183,15 @@ def calibrate(
             ),
         ]
         content = record.content(holdout)
-        _write_run(out, f"Calibration on {holdout.name}", chapters, content, model, {"calibration": measures}, synthetic)
+        _write_run(
+            out,
+            f"Calibration on {holdout.name}",
+            chapters,
+            content,
+            model,
+            {"calibration": measures},
+            synthetic=synthetic,
+        )
         lines.append(f"Wrote {out}")
     answer = {"banner": measures.attrs["banner"], "measures": table_records(measures), "out": _text(out)}
     _say_or_json(answer | {"decision_curve": table_records(decisions), "synthetic": synthetic}, lines, as_json)
@@ -195,18 +208,20 @@ def design(
     patients: Annotated[str, typer.Option(metavar="N,N,...", help="Sizes of randomised trials.")] = "80,160,240,400",
     control: Annotated[float, typer.Option(help="Response rate of the control arm.")] = 0.50,
     treated: Annotated[float, typer.Option(help="Response rate under MSC.")] = 0.60,
-    cohorts: Annotated[int, typer.Option(min=0, help="SYNTHETIC cohorts of each size for slope learning; 0: none.")] = 0,
+    cohorts: Annotated[
+        int, typer.Option(min=0, help="SYNTHETIC cohorts of each size for slope learning; 0: none.")
+    ] = 0,
     responder: Model = SHIPPED,
     slope: Slope = "default",
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
 ) -> int:
-    """Plan a study: Riley sample size, enrichment, assurance, an adaptive trial, what cohorts would teach. SYNTHETIC."""
+    """Plan a study: Riley sample size, enrichment, assurance, an adaptive trial, slope learning. SYNTHETIC."""
     import pandas as pd
 
-    from mscpkpd.responder import load_responder
     from mscpkpd.responder import design as planned
+    from mscpkpd.responder import load_responder
     from mscpkpd.responder.banner import BANNER
 
     record = Record(ctx.obj, seed)
@@ -259,7 +274,9 @@ def synthetic(
     with whole_file(file) as part:
         frame = cohort.to_frame().assign(label="SYNTHETIC", generator=cohort.source)
         frame.to_csv(part, index=False)
-    _say_or_json({"out": str(file), "patients": len(cohort)}, [f"Wrote {file}: {len(cohort)} SYNTHETIC patients"], as_json)
+    _say_or_json(
+        {"out": str(file), "patients": len(cohort)}, [f"Wrote {file}: {len(cohort)} SYNTHETIC patients"], as_json
+    )
     return 0
 
 
@@ -284,7 +301,7 @@ def _sizes(text: str) -> list[int]:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
         sizes = []
-    if not sizes or not all(20 <= n <= 5000 for n in sizes):  # noqa: PLR2004 (what can be simulated)
+    if not sizes or not all(20 <= n <= 5000 for n in sizes):
         raise UsageError(f"--patients {text}", expected="whole numbers from 20 to 5000, separated by commas")
     return sizes
 
@@ -312,7 +329,13 @@ def _write_prior(
     )
     priors = pd.DataFrame(
         [
-            {"parameter": row.name, "prior": row.prior.text, "unit": row.unit, "evidence": row.evidence, "source": row.source}
+            {
+                "parameter": row.name,
+                "prior": row.prior.text,
+                "unit": row.unit,
+                "evidence": row.evidence,
+                "source": row.source,
+            }
             for row in model.definition.parameters
         ]
     )
@@ -389,7 +412,9 @@ def _design_chapters(tables: dict[str, pd.DataFrame]) -> list[Chapter]:
     if "slope_learning" in tables:
         table = tables["slope_learning"]
         picture = {"slope_learning": learning_curves(table)}
-        chapters.append(Chapter("What a cohort would teach", ("SYNTHETIC cohorts.",), {"slope_learning": table}, picture))
+        chapters.append(
+            Chapter("What a cohort would teach", ("SYNTHETIC cohorts.",), {"slope_learning": table}, picture)
+        )
     return chapters
 
 
@@ -400,15 +425,14 @@ def _write_run(
     provenance: dict[str, Any],
     scorer: Scorer | None = None,
     tables: dict[str, pd.DataFrame] | None = None,
-    synthetic: bool = False,  # noqa: FBT001, FBT002 (a private step)
+    *,
+    synthetic: bool = False,
     texts: dict[str, str] | None = None,
 ) -> None:
     from mscpkpd.report import write_responder_run
 
     invented = synthetic or bool(scorer and scorer.facts and scorer.facts.synthetic)
-    write_responder_run(
-        out, title, chapters, provenance, scorer=scorer, tables=tables, synthetic=invented, texts=texts
-    )
+    write_responder_run(out, title, chapters, provenance, scorer=scorer, tables=tables, synthetic=invented, texts=texts)
 
 
 def _update_json(scorer: Scorer, tables: dict[str, pd.DataFrame], out: Path | None) -> dict[str, Any]:

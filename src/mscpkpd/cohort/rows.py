@@ -111,8 +111,11 @@ class CohortReader:
             replicates=tuple(self._replicates(row, factor, limits)),
             delay=self._delay(row),
             minor=self._minor(row),
-            **{name: self._flag(row, name) for name in FLAGS},
-            **{name: self._companion(row, name) for name in COMPANIONS},
+            basiliximab=self._flag(row, "basiliximab"),
+            ruxolitinib=self._flag(row, "ruxolitinib"),
+            viral=self._flag(row, "viral"),
+            st2=self._companion(row, "st2"),
+            reg3a=self._companion(row, "reg3a"),
         )
 
     def _required(self, row: Row, column: str, stated: str, hint: str) -> str:
@@ -178,14 +181,18 @@ class CohortReader:
     def _delay(self, row: Row) -> float | None:
         delay = self.reading.number(row, "delay")
         if delay is not None and not 0 <= delay <= LONGEST_DELAY:
-            self._wrong(row, "delay", f"{delay:g}", f"days from steroids to MSC, 0 to {LONGEST_DELAY}", "blank if unknown")
+            self._wrong(
+                row, "delay", f"{delay:g}", f"days from steroids to MSC, 0 to {LONGEST_DELAY}", "blank if unknown"
+            )
             return None
         return delay
 
     def _minor(self, row: Row) -> bool | None:
         minor, age = self._flag(row, "child"), self.reading.number(row, "age")
         if minor is not None and age is not None and minor != (age / self._years < ADULT):
-            self._wrong(row, "child", f"'{row.text('child')}' beside age {row.text('age')}", "one statement, or two that agree")
+            self._wrong(
+                row, "child", f"'{row.text('child')}' beside age {row.text('age')}", "one statement, or two that agree"
+            )
         return minor
 
     def _flag(self, row: Row, name: str) -> bool | None:
@@ -214,7 +221,17 @@ class CohortReader:
 
     def _per_year(self) -> float:
         unit = self.table.units.get("age", "")
-        known = {"": 1.0, "y": 1.0, "yr": 1.0, "year": 1.0, "years": 1.0, "a": 1.0, "month": 12.0, "months": 12.0, "mo": 12.0}
+        known = {
+            "": 1.0,
+            "y": 1.0,
+            "yr": 1.0,
+            "year": 1.0,
+            "years": 1.0,
+            "a": 1.0,
+            "month": 12.0,
+            "months": 12.0,
+            "mo": 12.0,
+        }
         if unit.casefold() not in known:
             self.findings.add(f"unit '{shortened(unit)}' of age", expected="years or months")
         return known.get(unit.casefold(), 1.0)

@@ -2,7 +2,8 @@
 
 Columns: ``patient, cxcl10_0h, [cxcl10_24h], unit, platform, [lloq, uloq], [grade, liver, age, centre], [response]``,
 and ``synthetic`` or ``label`` for invented patients. A level may be written ``<7.8`` or ``>500``. Further columns:
-``trial``, ``plate``, ``delay`` [d], ``child`` where the age is not known, ``basiliximab``, ``ruxolitinib``, ``viral``, ``st2 [pg/mL]``, ``reg3a [pg/mL]`` and
+``trial``, ``plate``, ``delay`` [d], ``child`` where the age is not known, ``basiliximab``, ``ruxolitinib``, ``viral``,
+``st2 [pg/mL]``, ``reg3a [pg/mL]`` and
 replicates of the same sample, ``cxcl10_0h_2`` to ``cxcl10_0h_4`` with ``platform_2`` and ``plate_2`` where they differ.
 """
 
@@ -165,7 +166,7 @@ class Cohort:
             raise CohortError(
                 f"{count_text(len(twice), 'patient')} in two tables ({', '.join(twice[:5])})",
                 where=" + ".join(table.source for table in tables),
-                hint="the same patients never count twice: leave them out of one table, or name them apart if they differ",
+                hint="the same patients never count twice: leave them out of one table, or rename those who differ",
             )
         notes = tuple(note for table in tables for note in table.notes)
         return Cohort(patients, " + ".join(table.source for table in tables), notes)

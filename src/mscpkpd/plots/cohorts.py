@@ -9,7 +9,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mscpkpd.plots.style import AXIS, DATA, FIT, INK, MUTED, PRIOR, SERIES, SMALL, Marks, finish, legend_of, plain, sheet
+from mscpkpd.plots.style import (
+    AXIS,
+    DATA,
+    FIT,
+    INK,
+    MUTED,
+    PRIOR,
+    SERIES,
+    SMALL,
+    Marks,
+    finish,
+    legend_of,
+    plain,
+    sheet,
+)
 from mscpkpd.responder.banner import BANNER
 
 if TYPE_CHECKING:
@@ -48,7 +62,7 @@ def response_rates(pooled: PooledRate, *, marks: Marks | None = None) -> Figure:
     figure, axes = sheet(width=6.4, height=0.7 + 0.25 * rows)
     ax = axes[0, 0]
     places = np.arange(rows)[::-1]
-    names = []
+    names: list[str] = []
     for place, trial, shrunken in zip(places, pooled.table, pooled.shrunken, strict=False):
         low, high = update_rate(trial.responders, trial.n).without_prior
         own = trial.responders / trial.n
@@ -97,7 +111,7 @@ def prior_and_cohort(comparison: pd.DataFrame, *, marks: Marks | None = None) ->
         ax.set_yticks([])
         ax.set_ylim(-0.7, 2.7)
         ax.set_title(titles.get(str(row["parameter"]), str(row["parameter"])), fontsize=SMALL + 1)
-        word = "prior and cohort disagree" if row["conflict"] < 0.05 else "no conflict"  # noqa: PLR2004 (as in the text)
+        word = "prior and cohort disagree" if row["conflict"] < 0.05 else "no conflict"
         ax.set_xlabel(f"logit units; {word} (tail {row['conflict']:.2g})", fontsize=SMALL)
         ax.grid(axis="x", **GRID)
     return finish(
@@ -137,14 +151,14 @@ def calibration_plot(
     ax.set_ylim(0, 1)
     ax.set_xlabel("P(response), estimated")
     ax.set_ylabel("response rate, observed")
-    table = measures.set_index("measure")
+    found = {str(row["measure"]): row for row in measures.to_dict("records")}
     words = ("auc", "calibration_slope", "calibration_intercept", "observed_over_expected", "brier")
     said = ", ".join(
-        f"{name.replace('_', ' ')} {table.loc[name, 'estimate']:.2f} "
-        f"({table.loc[name, 'lower']:.2f} to {table.loc[name, 'upper']:.2f})"
+        f"{name.replace('_', ' ')} {found[name]['estimate']:.2f} "
+        f"({found[name]['lower']:.2f} to {found[name]['upper']:.2f})"
         for name in words
     )
-    n = int(table.loc["patients", "estimate"])
+    n = int(found["patients"]["estimate"])
     return finish(figure, "Calibration", marks=marks, foot=f"{n} patients; {said}.", legend=legend_of(axes), columns=3)
 
 
@@ -172,7 +186,9 @@ def decision_curves(table: pd.DataFrame, *, marks: Marks | None = None) -> Figur
     below.plot(table["threshold"], table["p_best_all"], color=SERIES[1], lw=1.5, ls="--")
     below.plot(table["threshold"], table["p_best_none"], color=MUTED, lw=1.2)
     if "alternative" in table:
-        top.plot(table["threshold"], table["alternative"], color=SERIES[2], lw=1.5, ls=":", label="declared alternative")
+        top.plot(
+            table["threshold"], table["alternative"], color=SERIES[2], lw=1.5, ls=":", label="declared alternative"
+        )
         below.plot(table["threshold"], table["p_best_alternative"], color=SERIES[2], lw=1.5, ls=":")
     highest = float(table["treat_all"].iloc[0])
     top.set_ylim(-0.25 * highest, 1.12 * highest)
@@ -236,7 +252,14 @@ def enrichment(table: pd.DataFrame) -> Figure:
     for ax, marker in zip(axes[0], markers, strict=True):
         rows = table[table["marker"] == marker]
         ax.plot(rows["patients"], rows["all"], "-", color=AXIS, lw=4.5, label="all patients")
-        ax.plot(rows["patients"], rows["enriched"], "o--", color=FIT, ms=4, label="marker-high alone (twice as many screened)")
+        ax.plot(
+            rows["patients"],
+            rows["enriched"],
+            "o--",
+            color=FIT,
+            ms=4,
+            label="marker-high alone (twice as many screened)",
+        )
         ax.set_title(marker, fontsize=SMALL + 1, color=INK)
         ax.set_xlabel("randomised")
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -244,12 +267,10 @@ def enrichment(table: pd.DataFrame) -> Figure:
         ax.grid(**GRID)
     axes[0, 0].set_ylabel("power")
     foot = (
-        "A prognostic and a predictive marker have the same AUC in a single arm; only the predictive one makes an enriched "
-        "trial stronger."
+        "A prognostic and a predictive marker have the same AUC in a single arm; only the predictive one makes an "
+        "enriched trial stronger."
     )
-    return finish(
-        figure, "Enrichment", marks=Marks(synthetic=True), foot=foot, legend=legend_of(axes), columns=2
-    )
+    return finish(figure, "Enrichment", marks=Marks(synthetic=True), foot=foot, legend=legend_of(axes), columns=2)
 
 
 def level_and_change(scores: pd.DataFrame, *, marks: Marks | None = None) -> Figure:

@@ -71,5 +71,7 @@ def _content(folder: Path, kind: str, contents: Mapping[str, Content], *, show_d
     if kind == "demo":
         return demo_content(folder, contents, show_data=show_data)
     raise InputError(
-        f"{folder} is no run folder", where=str(folder / MARK), expected="kind fit, simulation, scores, responder or demo"
+        f"{folder} is no run folder",
+        where=str(folder / MARK),
+        expected="kind fit, simulation, scores, responder or demo",
     )

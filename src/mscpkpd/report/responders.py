@@ -81,9 +81,7 @@ def responder_content(folder: Path, *, show_data: bool = True) -> Content:
         Whether patients are shown.
     """
     record = read_record(folder)
-    parts = [
-        Part(str(section["title"]), _body(folder, section, show_data=show_data)) for section in record[SECTIONS]
-    ]
+    parts = [Part(str(section["title"]), _body(folder, section, show_data=show_data)) for section in record[SECTIONS]]
     parts.append(Part("How it was made", joined(bullets(record.get("notes", [])), settings_table(_made(record)))))
     marks = Marks(synthetic=bool(record.get("synthetic")), warning=str(record.get("warning", "")))
     return Content(str(record["title"]), tuple(record.get("found", ())), marks, tuple(parts), BANNER)

@@ -121,7 +121,8 @@ class Classes:
     def __str__(self) -> str:
         low, middle, high = np.quantile(self.distance, [0.025, 0.5, 0.975])
         a, b = FRACTION
-        prior = f"prior of the responder fraction {a / (a + b):.2f} ({beta.ppf(0.025, a, b):.2f} to {beta.ppf(0.975, a, b):.2f})"
+        lower, upper = beta.ppf([0.025, 0.975], a, b)
+        prior = f"prior of the responder fraction {a / (a + b):.2f} ({lower:.2f} to {upper:.2f})"
         head = [] if self.ok else [f"NOT RELIABLE: {self.check}"]
         lines = [
             *head,
@@ -180,7 +181,7 @@ def fit_classes(definition: Definition, cohort: Cohort, *, seed: int, draws: int
 
 def _refusal(missing: float, distance: FloatArray) -> str:
     above = float(np.mean(distance > BIMODAL))
-    if missing <= MOST_MISSING or above > 0.5:  # noqa: PLR2004 (posterior median)
+    if missing <= MOST_MISSING or above > 0.5:
         return ""
     return (
         f"{missing:.0%} of the labels are missing and the classes are not apart (posterior median of D "

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtr
 
 from mscpkpd.responder.draws import prior_of
+from mscpkpd.responder.question import question_of
 from mscpkpd.responder.sampling import sample_posterior
-from mscpkpd.responder.updating import question_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,16 +60,21 @@ class Contrast:
         return [self.parameter, [*self.prior], [*self.cohort], [*self.posterior], self.conflict]
 
     @classmethod
-    def of(cls, row: Sequence[object]) -> Contrast:
+    def of(cls, row: Sequence[Any]) -> Contrast:
         """Return the contrast of a list made by `as_row`."""
         name, prior, cohort, posterior, conflict = row
-        triples = (tuple(float(value) for value in part) for part in (prior, cohort, posterior))  # type: ignore[union-attr] # read from our own file
-        return cls(str(name), *triples, float(conflict))  # type: ignore[arg-type] # likewise
+        return cls(str(name), _triple(prior), _triple(cohort), _triple(posterior), float(conflict))
 
     def __str__(self) -> str:
         said = "prior and cohort DISAGREE" if self.conflict < SURPRISING else "no conflict of prior and cohort"
         prior, cohort, both = (_words(part) for part in (self.prior, self.cohort, self.posterior))
-        return f"{self.parameter}: prior {prior}, cohort alone {cohort}, together {both}; {said} (tail {self.conflict:.2g})"
+        found = f"{self.parameter}: prior {prior}, cohort alone {cohort}, together {both}"
+        return f"{found}; {said} (tail {self.conflict:.2g})"
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    mean, lower, upper = values
+    return float(mean), float(lower), float(upper)
 
 
 def _words(values: tuple[float, float, float]) -> str:

@@ -174,9 +174,11 @@ class Definition:
         for name in without:
             if name not in studies:
                 raise UnknownName.among("study", name, studies, self.trials_name)
-        table = [row | {"in_pool": "false", "not_pooled_because": "left out by the user"} if row["study"] in without else row
-                 for row in table]  # fmt: skip
-        own = [dict.fromkeys(columns, "") | OWN_TRIAL | {name: str(value) for name, value in row.items()} for row in rows]
+        out = {"in_pool": "false", "not_pooled_because": "left out by the user"}
+        table = [row | out if row["study"] in without else row for row in table]
+        own = [
+            dict.fromkeys(columns, "") | OWN_TRIAL | {name: str(value) for name, value in row.items()} for row in rows
+        ]
         unknown = sorted({name for row in own for name in row} - set(columns))
         if unknown:
             raise UnknownName.among("column of the trial table", unknown[0], columns, self.trials_name)

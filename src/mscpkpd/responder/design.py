@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from mscpkpd.responder.mixtures import FloatArray
     from mscpkpd.responder.model import Responder
 
-__all__ = ["MARKERS", "AdaptiveDesign", "adaptive_design", "assurance", "enrichment_power", "sample_size", "slope_learning"]
+__all__ = [
+    "MARKERS",
+    "AdaptiveDesign",
+    "adaptive_design",
+    "assurance",
+    "enrichment_power",
+    "sample_size",
+    "slope_learning",
+]
 
 MARKERS = ("none", "prognostic", "predictive", "mixed")
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
@@ -62,8 +70,8 @@ def sample_size(
     Returns
     -------
     DataFrame
-        criterion, patients; the largest is needed. ``attrs["r2"]`` is the Cox-Snell R2 that the AUC implies for a normal
-        linear predictor.
+        criterion, patients; the largest is needed. ``attrs["r2"]`` is the Cox-Snell R2 that the AUC implies for a
+        normal linear predictor.
 
     Raises
     ------
@@ -79,7 +87,7 @@ def sample_size(
     >>> sample_size(0.70).patients.tolist()
     [73, 25, 369, 93]
     """
-    if not (0.5 < auc < 1 and 0 < rate < 1 and parameters >= 1 and 0 < shrinkage < 1):  # noqa: PLR2004 (chance)
+    if not (0.5 < auc < 1 and 0 < rate < 1 and parameters >= 1 and 0 < shrinkage < 1):
         raise UsageError(
             f"auc={auc}, parameters={parameters}, rate={rate}, shrinkage={shrinkage}",
             expected="auc above 0.5, at least one parameter, fractions between 0 and 1",
@@ -219,7 +227,7 @@ def _auc(intercept: float, slope: float) -> float:
 def _truth(marker: str, control: float, treated: float, auc: float) -> _Truth:
     if marker not in MARKERS:
         raise UnknownName.among("marker", marker, MARKERS)
-    if marker == "none" or auc == 0.5:  # noqa: PLR2004 (chance)
+    if marker == "none" or auc == 0.5:
         slope = 0.0
     else:
         slope = float(brentq(lambda b: _auc(_intercept(treated, b), b) - auc, 0.0, 5.0))
@@ -278,7 +286,7 @@ def enrichment_power(
     UsageError
         If a number is out of range.
     """
-    if not (0 < control < 1 and 0 < treated < 1 and 0.5 <= auc < 1 and 0 < share < 1 and 0 < reliability <= 1):  # noqa: PLR2004 (chance)
+    if not (0 < control < 1 and 0 < treated < 1 and 0.5 <= auc < 1 and 0 < share < 1 and 0 < reliability <= 1):
         raise UsageError(
             f"control={control}, treated={treated}, auc={auc}, share={share}, reliability={reliability}",
             expected="fractions between 0 and 1, auc from 0.5",
@@ -354,7 +362,9 @@ def assurance(
         If a number is out of range.
     """
     if not (0 < control < 1 and draws >= FEWEST_REPLICATES and effect[1] >= 0 and interaction_sd >= 0):
-        raise UsageError(f"control={control}, draws={draws}", expected="a fraction, at least 10 draws, SDs of 0 or more")
+        raise UsageError(
+            f"control={control}, draws={draws}", expected="a fraction, at least 10 draws, SDs of 0 or more"
+        )
     rng = np.random.default_rng(seed)
     slope = responder.definition.prior("b1").sample(rng, draws)
     interaction = interaction_sd * rng.standard_normal(draws)
@@ -462,7 +472,7 @@ def adaptive_design(
     the hypotheses for all and for marker-high patients form a closed test with Bonferroni for their intersection, so
     that the error of either is at most 2.5 % one-sided, whatever the look decides. Convention of this package.
     """
-    if not (0.2 <= first <= 0.8 and 40 <= n <= 5000 and replicates >= FEWEST_REPLICATES):  # noqa: PLR2004 (what can be simulated)
+    if not (0.2 <= first <= 0.8 and 40 <= n <= 5000 and replicates >= FEWEST_REPLICATES):
         raise UsageError(
             f"n={n}, first={first}, replicates={replicates}", expected="n from 40 to 5000, first from 0.2 to 0.8"
         )
@@ -490,8 +500,18 @@ def adaptive_design(
     of_all = going & ~high_only & (weights[0] * z1_all + weights[1] * z2_all > critical)
     of_high = going & (weights[0] * z1_high + weights[1] * z2_high > critical)
     used = np.where(stopped, 4 * each, 4 * each + 4 * half)
-    means = [float(np.mean(values)) for values in (of_all | of_high, of_all, of_high, high_only, stopped, used)]
-    return AdaptiveDesign(marker, n, *means, _power(*truth.rates(1.0), n), replicates)
+    return AdaptiveDesign(
+        marker,
+        n,
+        rejected=float(np.mean(of_all | of_high)),
+        rejected_all=float(np.mean(of_all)),
+        rejected_high=float(np.mean(of_high)),
+        enriched=float(np.mean(high_only)),
+        stopped=float(np.mean(stopped)),
+        mean_patients=float(np.mean(used)),
+        single_stage=_power(*truth.rates(1.0), n),
+        replicates=replicates,
+    )
 
 
 def _responses(rng: np.random.Generator, rates: tuple[float, float], each: int, size: int) -> FloatArray:

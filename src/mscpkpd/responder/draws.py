@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mscpkpd.responder.definition import Definition
-    from mscpkpd.responder.likelihood import Groups
+    from mscpkpd.responder.samples import Groups
 
 __all__ = [
     "CENTRE",
@@ -113,9 +113,9 @@ def effects_scaled(columns: dict[str, FloatArray]) -> dict[str, FloatArray]:
     """Return columns with standardised effects times their SD."""
     scaled = dict(columns)
     for prefix, tau in EFFECTS.items():
-        for name in columns:
+        for name, column in columns.items():
             if name.startswith(prefix) and name != SLOPE_ON_PREDICTOR:
-                scaled[name] = columns[tau] * columns[name]
+                scaled[name] = columns[tau] * column
     return scaled
 
 

@@ -27,8 +27,8 @@ from mscpkpd.errors import CohortError
 from mscpkpd.responder.banner import BANNER
 from mscpkpd.responder.definition import COVARIATES
 from mscpkpd.responder.draws import LEVELS, OFFSET, Draws
-from mscpkpd.responder.likelihood import KINDS, Kind, covariate_ways, platform_names
 from mscpkpd.responder.mixtures import HALF_LOG_2PI, FloatArray, IntArray, JointPrior
+from mscpkpd.responder.samples import KINDS, Kind, covariate_ways, platform_names
 from mscpkpd.responder.sampling import PosteriorSample, sample_posterior
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _Given(NamedTuple):
 
 
 def _given(theta: _Theta, pairs: _Pairs, a: FloatArray, b: FloatArray, points: _Points) -> _Given:
-    """a (x - mu_x) + b (d - its mean at mu_x) given the levels; a and b of shape (draws,)."""
+    """Return a (x - mu_x) + b (d - its mean at mu_x) given the levels; a and b of shape (draws,)."""
     shift = theta.offset[:, pairs.platform]
     v, u, e = (column[:, None] ** 2 for column in (theta.s_x, theta.s_u, theta.s_d))
     slope = a[:, None] + b[:, None] * theta.r_dx[:, None]  # of the combination on x
@@ -200,7 +200,9 @@ def _given(theta: _Theta, pairs: _Pairs, a: FloatArray, b: FloatArray, points: _
             centred, second_mean, second_variance, pairs.sides[:, 1], pairs.kinds[1], points.second
         )
         repeated = level.shape[-1] // mean.shape[-1]
-        mean, log_weight, expected = (np.repeat(values, repeated, axis=-1) for values in (mean, log_weight, second_mean))
+        mean, log_weight, expected = (
+            np.repeat(values, repeated, axis=-1) for values in (mean, log_weight, second_mean)
+        )
         mean = mean + (with_second / second_variance)[..., None] * (level - expected)
         log_weight = log_weight + log_second
         variance = variance - with_second**2 / second_variance
@@ -270,22 +272,17 @@ def _log_likelihood(definition: Definition, theta: _Theta, pairs: _Pairs) -> Flo
 
 def _prior(definition: Definition, platforms: Sequence[str]) -> JointPrior:
     names = ("alpha", "b1", "b2", *COVARIATES, *LEVELS, *CHANGE, *(OFFSET + name for name in platforms[1:]))
-    return JointPrior(
-        names, tuple(definition.prior("offset" if name.startswith(OFFSET) else name) for name in names)
-    )
+    return JointPrior(names, tuple(definition.prior("offset" if name.startswith(OFFSET) else name) for name in names))
 
 
 def _theta(columns: dict[str, FloatArray], platforms: Sequence[str]) -> _Theta:
     offsets = [columns[OFFSET + name] for name in platforms[1:]]
     gamma = np.column_stack([columns[name] for name in COVARIATES])
-    first = (columns[name] for name in ("alpha", "b1", "b2"))
-    rest = (columns[name] for name in (*LEVELS, *CHANGE))
-    return _Theta(*first, gamma, *rest, np.column_stack([np.zeros(len(gamma)), *offsets]))
+    own = {name: columns[name] for name in ("alpha", "b1", "b2", *LEVELS, *CHANGE)}
+    return _Theta(gamma=gamma, offset=np.column_stack([np.zeros(len(gamma)), *offsets]), **own)
 
 
-def landmark_prior_draw(
-    definition: Definition, platforms: Sequence[str], rng: np.random.Generator
-) -> dict[str, float]:
+def landmark_prior_draw(definition: Definition, platforms: Sequence[str], rng: np.random.Generator) -> dict[str, float]:
     """Return one draw of all parameters by name, natural scales."""
     prior = _prior(definition, platforms)
     z = prior.sample(rng, 1)
@@ -363,9 +360,7 @@ class Landmark:
                     where=patients.source,
                     expected=", ".join(self.platforms),
                 )
-        rows: dict[int, dict[str, object]] = {}
-        for place, row in self._rows(patients.patients, seed):
-            rows[place] = row
+        rows = dict(self._rows(patients.patients, seed))
         table = pd.DataFrame([rows[k] for k in range(len(patients))])
         table.attrs.update(banner=BANNER, use=USE, notes=self.notes, seed=seed)
         return table
@@ -384,17 +379,20 @@ class Landmark:
                 lower, upper = _interval(p[:, k], weights[:, k])
                 low, high = _interval(change[:, k], weights[:, k])
                 patient = patients[place]
-                yield int(place), {
-                    "patient": patient.id,
-                    "p_response": float(weights[:, k] @ p[:, k]),
-                    "lower": lower,
-                    "upper": upper,
-                    "p_without_24h": float(weights_before[:, k] @ p_before[:, k]),
-                    "change": float(weights[:, k] @ change[:, k]),
-                    "change_lower": low,
-                    "change_upper": high,
-                    "flags": "; ".join(_flags(patient)),
-                }
+                yield (
+                    int(place),
+                    {
+                        "patient": patient.id,
+                        "p_response": float(weights[:, k] @ p[:, k]),
+                        "lower": lower,
+                        "upper": upper,
+                        "p_without_24h": float(weights_before[:, k] @ p_before[:, k]),
+                        "change": float(weights[:, k] @ change[:, k]),
+                        "change_lower": low,
+                        "change_upper": high,
+                        "flags": "; ".join(_flags(patient)),
+                    },
+                )
 
     def _probabilities(
         self, theta: _Theta, pairs: _Pairs, uniform: list[FloatArray], noise: FloatArray
@@ -415,9 +413,7 @@ class Landmark:
         weights = np.exp(log_weight - log_weight.max(axis=0))
         return np.asarray(expit(logit)), weights / weights.sum(axis=0)
 
-    def _changes(
-        self, theta: _Theta, pairs: _Pairs, uniform: list[FloatArray], noise: FloatArray
-    ) -> FloatArray:
+    def _changes(self, theta: _Theta, pairs: _Pairs, uniform: list[FloatArray], noise: FloatArray) -> FloatArray:
         zero, one = np.zeros(len(noise)), np.ones(len(noise))
         given = _given(theta, pairs, zero, one, _random_points(uniform))
         return np.asarray(theta.mu_d[:, None] + given.mean[..., 0] + given.sd[..., 0] * noise[:, None])

@@ -251,7 +251,7 @@ class Responder:
         Harrell 1996, Stat Med 15:361: optimism is the mean over bootstrap cohorts of the performance in the bootstrap
         cohort less that in the original one.
         """
-        return optimism(self, cohort, refits=refits, seed=seed)
+        return optimism(self.update, cohort, refits=refits, seed=seed)
 
     def leave_one_trial_out(self, cohort: Cohort, *, seed: int = 0) -> pd.DataFrame:
         """Learn from all trials but one and judge on that one, for each trial.
@@ -273,7 +273,7 @@ class Responder:
         CohortError
             If there is one trial only, or a trial is too small to judge.
         """
-        return by_trial(self, cohort, seed=seed)
+        return by_trial(self.update, cohort, seed=seed)
 
     def landmark(self, cohort: Cohort, *, seed: int = 0, draws: int = DRAWS, method: str = "auto") -> Landmark:
         """Learn from levels before and 24 h after the first infusion: for continuing, never for selecting.

@@ -7,19 +7,18 @@ population is the scale, and the probability of lying beyond the limit weighs it
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mscpkpd.errors import FitError
+from mscpkpd.fitting.latent import compiled_by, sampled_chains
 from mscpkpd.responder.draws import CENTRE, OFFSET, PLATE, SLOPE_ON_PREDICTOR, TRIAL, TRIAL_SLOPE
-from mscpkpd.responder.likelihood import Kind, Replicates, Samples
+from mscpkpd.responder.samples import Kind, Replicates, Samples
 from mscpkpd.responder.sampling import PosteriorSample
 
 if TYPE_CHECKING:
     from mscpkpd.responder.mixtures import FloatArray, NormalMixture
-    from mscpkpd.responder.updating import Question
+    from mscpkpd.responder.question import Question
 
 __all__ = ["compiled_model", "nuts_sample", "sampled"]
 
@@ -55,28 +54,17 @@ def nuts_sample(question: Question, draws: int, seed: int) -> PosteriorSample:
 
 
 def compiled_model(question: Question) -> Any:
-    """Return the compiled model; its data may be changed with ``with_data``."""
-    try:
-        import nutpie
-        import pymc
-    except ImportError as error:
-        raise FitError("NUTS needs PyMC and nutpie", hint="pip install mscpkpd, or method='importance'") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return nutpie.compile_pymc_model(_model(pymc, question), backend="numba")
+    """Return the compiled model; cohorts of the same layout may take the place of its own, see `data_of`."""
+    return compiled_by(lambda pymc, tensor: _model(pymc, tensor, question))
 
 
-def sampled(compiled: Any, draws: int, seed: int, *, tune: int) -> PosteriorSample:
-    """Sample a compiled model and judge the chains."""
-    import nutpie
-
+def sampled(compiled: Any, draws: int, seed: int, *, tune: int, samples: Samples | None = None) -> PosteriorSample:
+    """Sample a compiled model, for another cohort of the same layout if given, and judge the chains."""
     each = max(LEAST_DRAWS, -(-draws // CHAINS))
-    trace = nutpie.sample(
-        compiled, draws=each, tune=tune, chains=CHAINS, cores=CHAINS, seed=seed, progress_bar=False,
-        target_accept=TARGET_ACCEPT, save_warmup=False,
+    chains, diverged = sampled_chains(
+        compiled, FREE, None if samples is None else data_of(samples), draws=each, tune=tune, chains=CHAINS, seed=seed,
+        target_accept=TARGET_ACCEPT,
     )  # fmt: skip
-    chains = np.asarray(trace.posterior[FREE], float)  # chain, draw, parameter
-    diverged = int(np.asarray(trace.sample_stats["diverging"]).sum())
     r_hat, effective = _split_r_hat(chains), _least_effective(chains)
     ok = r_hat <= LARGEST_R_HAT and effective >= LEAST_EFFECTIVE and diverged == 0
     check = (
@@ -114,9 +102,7 @@ def _least_effective(chains: FloatArray) -> float:
 # ---- the model -----------------------------------------------------------------------------------------------------
 
 
-def _model(pymc: Any, question: Question) -> Any:
-    import pytensor.tensor as pt
-
+def _model(pymc: Any, pt: Any, question: Question) -> Any:
     samples, prior = question.samples, question.prior
     with pymc.Model() as model:
         data = {name: pymc.Data(name, values) for name, values in data_of(samples).items()}
@@ -178,8 +164,6 @@ def _levels(
     pymc: Any, pt: Any, question: Question, columns: dict[str, Any], data: dict[str, Any], eps: Any
 ) -> tuple[Any, Any]:
     """True levels, and the log density of what was measured."""
-    from pymc.distributions.dist_math import normal_lcdf
-
     samples = question.samples
     offsets = pt.stack([pt.constant(0.0), *(columns[OFFSET + name] for name in question.groups.platforms[1:])])
     shift = pt.dot(data["on"], offsets[: data["on"].shape[1]]) + _shifts(
@@ -192,21 +176,23 @@ def _levels(
     x = pt.switch(data["measured"] > 0, given + deviation * eps, mu + s_x * eps)
     scaled = (level - x) / s_u
     log_levels = data["measured"] * (-0.5 * (level - mu) ** 2 / variance - 0.5 * pt.log(variance))
-    log_levels += data["below"] * normal_lcdf(0.0, 1.0, scaled) + data["above"] * normal_lcdf(0.0, 1.0, -scaled)
+    log_levels += data["below"] * _log_phi(pymc, scaled) + data["above"] * _log_phi(pymc, -scaled)
     if samples.more is not None:
-        log_levels = pt.concatenate([log_levels, _replicates(pt, question, columns, samples.more, x)])
+        log_levels = pt.concatenate([log_levels, _replicates(pymc, pt, question, columns, samples.more, x)])
     return x, log_levels
 
 
-def _replicates(pt: Any, question: Question, columns: dict[str, Any], more: Replicates, x: Any) -> Any:
-    from pymc.distributions.dist_math import normal_lcdf
-
+def _replicates(pymc: Any, pt: Any, question: Question, columns: dict[str, Any], more: Replicates, x: Any) -> Any:
     offsets = pt.stack([pt.constant(0.0), *(columns[OFFSET + name] for name in question.groups.platforms[1:])])
     shift = offsets[more.platform] + _shifts(pt, columns, PLATE, question.groups.plates, more.plate)
     scaled = (more.level - shift - x[more.owner]) / columns["s_u"]
     measured = -0.5 * scaled**2 - pt.log(columns["s_u"])
     side = np.where(more.kind == Kind.BELOW, 1.0, -1.0)
-    return pt.switch(more.kind == Kind.MEASURED, measured, normal_lcdf(0.0, 1.0, side * scaled))
+    return pt.switch(more.kind == Kind.MEASURED, measured, _log_phi(pymc, side * scaled))
+
+
+def _log_phi(pymc: Any, z: Any) -> Any:
+    return pymc.logcdf(pymc.Normal.dist(), z)
 
 
 def _shifts(pt: Any, columns: dict[str, Any], prefix: str, names: tuple[str, ...], places: Any) -> Any:

@@ -146,7 +146,7 @@ def calibration_curve(
     n = len(scores)
     weights = np.vstack([np.full(n, 1 / n), rng.dirichlet(np.ones(n), REPLICATES)])
     grid = CURVE[(scores.min() <= CURVE) & (scores.max() >= CURVE)]
-    if len(grid) < 2:  # noqa: PLR2004 (a curve has two points)
+    if len(grid) < 2:
         grid = np.linspace(scores.min(), scores.max(), 5)
     centre = float(logit(np.clip(scores, 1e-9, 1 - 1e-9)).mean())
     beta = _logistic(_curved(scores, centre), np.zeros(n), responses, weights)
@@ -258,9 +258,7 @@ def _at_threshold(threshold: float, ways: dict[str, FloatArray]) -> dict[str, fl
     by_way = np.array(list(ways.values()))
     drawn = by_way[:, 1:]
     # a tie is nobody's win: the score that treats everybody is not better than treating everybody
-    best = {
-        name: float(np.mean(drawn[k] > np.delete(drawn, k, axis=0).max(axis=0))) for k, name in enumerate(ways)
-    }
+    best = {name: float(np.mean(drawn[k] > np.delete(drawn, k, axis=0).max(axis=0))) for k, name in enumerate(ways)}
     lower, upper = np.quantile(ways["score"][1:], [0.025, 0.975])
     row = {
         "threshold": threshold,

@@ -206,7 +206,7 @@ def select(trials: Sequence[Trial], subset: str) -> tuple[Trial, ...]:
 
 def _belongs(trial: Trial, subset: str) -> bool:
     kinds = {"prospective": trial.prospective, "children": trial.children}
-    return kinds[subset] if subset in kinds else subset in ("all", trial.tissue)
+    return kinds.get(subset, subset in ("all", trial.tissue))
 
 
 def pool_rates(

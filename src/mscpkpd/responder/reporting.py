@@ -26,6 +26,10 @@ SOURCE = (
     "published form before submission. PROBAST+AI: expect high concern for analysis below 100 patients, predictors "
     "measured with knowledge of the outcome, and a single arm."
 )
+NOT_FOR = (
+    "**Not for.** Selecting or refusing therapy for a patient; levels of another assay; any threshold of CXCL10; "
+    "saying what MSC add: a single arm cannot."
+)
 Tables = Mapping[str, "pd.DataFrame"]
 
 
@@ -102,16 +106,32 @@ def _methods(scorer: Scorer) -> Sequence[tuple[str, str, str]]:
         ("6a", "Setting and centres", AUTHORS),
         ("6b", "Eligibility", AUTHORS),
         ("6c", "Treatments", f"MSC; dose, schedule and co-therapy: {AUTHORS}"),
-        ("7", "Data preparation", "levels to pg/mL and ln; grades to A to D; limits kept as censoring; no value imputed"),
+        (
+            "7",
+            "Data preparation",
+            "levels to pg/mL and ln; grades to A to D; limits kept as censoring; no value imputed",
+        ),
         ("8a", "Outcome", definition.outcome),
         ("8b", "Who assessed the outcome", AUTHORS),
         ("8c", "Blinding of the outcome", AUTHORS),
-        ("9a", "Predictors chosen in advance", "CXCL10 before the first infusion, grade, liver, child" + _extras(scorer)),
+        (
+            "9a",
+            "Predictors chosen in advance",
+            "CXCL10 before the first infusion, grade, liver, child" + _extras(scorer),
+        ),
         ("9b", "Predictors: definition, assay, timing", f"platforms {platforms}; matrix and timing: {AUTHORS}"),
         ("9c", "Blinding of predictors", AUTHORS),
         ("10", "Sample size", f"{size}; sample_size() gives the criteria of Riley; a prior replaces missing patients"),
-        ("11", "Missing data", "averaged over published shares within the likelihood; missing levels over the population"),
-        ("12a", "How data were used", f"all patients in the update ({scorer.updated}); {scorer.method}, {scorer.check}"),
+        (
+            "11",
+            "Missing data",
+            "averaged over published shares within the likelihood; missing levels over the population",
+        ),
+        (
+            "12a",
+            "How data were used",
+            f"all patients in the update ({scorer.updated}); {scorer.method}, {scorer.check}",
+        ),
         ("12b", "Handling of predictors", "ln CXCL10 with measurement error, platform offsets and censoring"),
         ("12c", "Type of model", "Bayesian logistic regression on the latent ln level; " + equation_of(scorer)),
         ("12d", "Heterogeneity between clusters", _clusters(scorer)),
@@ -150,11 +170,23 @@ def _results(scorer: Scorer, tables: Tables) -> Sequence[tuple[str, str, str]]:
         ("20a", "Participants", _label(scorer) + flow),
         ("20b", "Characteristics", AUTHORS),
         ("20c", "Comparison with evaluation data", AUTHORS),
-        ("21", "Development", "no cohort" if facts is None else f"{facts.labelled} patients, {facts.responders} events"),
-        ("22", "Full model", f"{equation_of(scorer)}; {_coefficients(scorer)}; all draws in draws.npz of the saved scorer"),
+        (
+            "21",
+            "Development",
+            "no cohort" if facts is None else f"{facts.labelled} patients, {facts.responders} events",
+        ),
+        (
+            "22",
+            "Full model",
+            f"{equation_of(scorer)}; {_coefficients(scorer)}; all draws in draws.npz of the saved scorer",
+        ),
         ("23a", "Performance with intervals", _performance(tables)),
         ("23b", "Heterogeneity of performance", _by_trial(tables)),
-        ("24", "Results of updating", "; ".join(str(one) for one in scorer.contrasts) or "no contrast of prior and cohort"),
+        (
+            "24",
+            "Results of updating",
+            "; ".join(str(one) for one in scorer.contrasts) or "no contrast of prior and cohort",
+        ),
     )
 
 
@@ -271,8 +303,7 @@ def model_card(scorer: Scorer, tables: Tables | None = None) -> str:
         "",
         f"**For.** {definition.use}; research, planning of studies, learning from your own cohort.",
         "",
-        "**Not for.** Selecting or refusing therapy for a patient; levels of another assay; any threshold of CXCL10; "
-        "saying what MSC add: a single arm cannot.",
+        NOT_FOR,
         "",
         f"**Equation.** {equation_of(scorer)}",
         "",

@@ -26,12 +26,12 @@ from mscpkpd.responder.draws import (
     prior_draws,
     prior_of,
 )
-from mscpkpd.responder.likelihood import Groups
 from mscpkpd.responder.performance import calibration, calibration_curve, decision_curve
 from mscpkpd.responder.pooling import RateUpdate, update_rate
+from mscpkpd.responder.question import predictor_slope_prior
+from mscpkpd.responder.samples import Groups
 from mscpkpd.responder.scoring import INTERVALS, Batch, CohortFacts, Predictions, batches, flags_of, groups_in
 from mscpkpd.responder.storage import Stored, read_folder, write_folder
-from mscpkpd.responder.updating import predictor_slope_prior
 
 __all__ = ["Scorer", "load_scorer"]
 
@@ -123,9 +123,9 @@ class Scorer:
             - ``prior_share``: var(logit p | cohort)/var(logit p | prior of alpha, b1 and gamma) for this patient, cut
               to 0..1, with levels and platform offsets as the cohort taught them in both. 1 means that the score rests
               on the prior alone, 0 that the cohort leaves nothing open; 1 exactly without a cohort;
-            - ``share_measurement``, ``share_intercept``, ``share_trial``, ``share_slope``, ``share_covariates``: parts of
-              var(logit p) that sum to 1: true level given the measured one, alpha, effects of trial and centre, b1, and
-              gamma with missing covariates;
+            - ``share_measurement``, ``share_intercept``, ``share_trial``, ``share_slope`` and
+              ``share_covariates``: parts of var(logit p) that sum to 1: true level given the measured one, alpha,
+              effects of trial and centre, b1, and gamma with missing covariates;
             - ``flags``: warnings, joined by "; ".
 
             ``attrs`` holds the banner, the outcome, the notes and the kind of the intervals.
@@ -267,7 +267,9 @@ class Scorer:
         if alternative is not None:
             missing = [patient.id for patient in holdout.labelled if patient.id not in alternative]
             if missing:
-                raise UsageError(f"no alternative for patient '{missing[0]}'", expected="True or False for every patient")
+                raise UsageError(
+                    f"no alternative for patient '{missing[0]}'", expected="True or False for every patient"
+                )
             other = np.array([float(alternative[patient.id]) for patient in holdout.labelled])
         return self._judged(partial(decision_curve, alternative=other), holdout, seed)
 
@@ -314,8 +316,8 @@ class Scorer:
         -------
         DataFrame
             patient, p_response, threshold (alternative + cost), p_above (posterior probability that P(response) exceeds
-            it), expected_gain (p_response - threshold) and evpi (expected gain from knowing P(response) exactly). A level
-            of CXCL10 has no threshold.
+            it), expected_gain (p_response - threshold) and evpi (expected gain from knowing P(response) exactly). A
+            level of CXCL10 has no threshold.
 
         Raises
         ------

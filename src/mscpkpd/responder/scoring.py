@@ -19,17 +19,8 @@ from scipy.special import expit, ndtri
 from mscpkpd.responder.companions import UNVERIFIED
 from mscpkpd.responder.definition import EXTRAS
 from mscpkpd.responder.draws import CENTRE, OFFSET, PLATE, TRIAL, TRIAL_SLOPE, Draws
-from mscpkpd.responder.likelihood import (
-    Groups,
-    Samples,
-    Theta,
-    extras_of,
-    latent,
-    latent_values,
-    log_evidence,
-    samples_of,
-    shift,
-)
+from mscpkpd.responder.likelihood import Theta, latent, latent_values, log_evidence, shift
+from mscpkpd.responder.samples import Groups, Samples, extras_of, samples_of
 
 if TYPE_CHECKING:
     from mscpkpd.cohort import Patient
@@ -113,7 +104,7 @@ class Predictions:
     @property
     def effective(self) -> FloatArray:
         """Effective number of draws, shape (n,)."""
-        return 1.0 / np.einsum("dn,dn->n", self.weights, self.weights)
+        return np.asarray(1.0 / np.einsum("dn,dn->n", self.weights, self.weights))
 
     def quantiles(self, probabilities: Sequence[float]) -> FloatArray:
         """Return quantiles, shape (n, number of probabilities)."""
@@ -145,7 +136,7 @@ def groups_in(definition: Definition, draws: Draws) -> Groups:
 
 
 def batches(patients: Sequence[Patient], draws: int, taught: Groups) -> Iterator[tuple[list[int], Groups]]:
-    """Divide patients into batches with the same covariates, small enough for the cache; indices, and what they share."""
+    """Divide patients into batches with the same covariates, small enough for the cache; indices, what they share."""
     size = max(1, MOST_NUMBERS // draws)
     alike: dict[tuple[str, ...], list[int]] = {}
     for k, patient in enumerate(patients):
@@ -159,11 +150,12 @@ def batches(patients: Sequence[Patient], draws: int, taught: Groups) -> Iterator
 
 def _shared(taught: Groups, patients: Sequence[Patient], extras: tuple[str, ...]) -> Groups:
     """Names of platforms, plates, trials and centres of a batch; one that the cohort did not have is a new one."""
-    measured = [one for patient in patients for one in (patient, *patient.replicates)]
+    measured = [(patient.platform, patient.plate) for patient in patients]
+    measured += [(one.platform, one.plate) for patient in patients for one in patient.replicates]
     names = {taught.platforms[0].casefold(): taught.platforms[0]}
-    for one in measured:
-        names.setdefault(one.platform.casefold(), one.platform)
-    plates = dict.fromkeys(one.plate for one in measured if one.plate or taught.plates)
+    for platform, _ in measured:
+        names.setdefault(platform.casefold(), platform)
+    plates = dict.fromkeys(plate for _, plate in measured if plate or taught.plates)
     trials = dict.fromkeys(patient.trial for patient in patients) if taught.trials else {}
     centres = dict.fromkeys(patient.centre for patient in patients) if taught.centres else {}
     return Groups(tuple(names.values()), tuple(plates), tuple(trials), tuple(centres), extras)
@@ -223,9 +215,7 @@ class Batch:
         terms, step = self._terms(other)
         total = sum(terms.values(), start=np.zeros((1, 1)))
         mean = np.einsum("dn,dn->n", self._weights, total)
-        return np.asarray(
-            np.einsum("dn,dn->n", self._weights, (total - mean) ** 2) + self._measurement(step)
-        )
+        return np.asarray(np.einsum("dn,dn->n", self._weights, (total - mean) ** 2) + self._measurement(step))
 
     def _terms(self, theta: Theta) -> tuple[dict[str, FloatArray], FloatArray]:
         samples = self._samples
@@ -287,7 +277,7 @@ def _theta(definition: Definition, draws: Draws, groups: Groups, seed: int) -> T
 
 
 def _covariates(theta: Theta, samples: Samples, choice: FloatArray) -> FloatArray:
-    """gamma'c for each draw and patient; where a covariate is missing, one way to fill it in for each draw."""
+    """Gamma'c for each draw and patient; where a covariate is missing, one way to fill it in for each draw."""
     ends = np.append(samples.start[1:], len(samples.weight))
     total = np.empty((len(choice), len(samples.start)))
     several = (ends - samples.start) > 1

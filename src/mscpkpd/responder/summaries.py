@@ -1,8 +1,8 @@
 """From published summaries to a prior of the slope, and the form in which a paper is typed in.
 
 The slope follows from medians and quartiles of responders and the others (or an AUC, or a p value with its group
-sizes); its standard error from the sampling of medians and SDs. It is then discounted: a small study that is significant
-exaggerates, and a fifth of the weight stays on a wide prior of either sign.
+sizes); its standard error from the sampling of medians and SDs. It is then discounted: a small study that is
+significant exaggerates, and a fifth of the weight stays on a wide prior of either sign.
 """
 
 from __future__ import annotations
@@ -110,10 +110,11 @@ def prior_from_summary(
 
     Notes
     -----
-    ``delta = ln(m1/m0)``, ``s = pooled ln(Q3/Q1)/1.349``, ``s_t^2 = max(s^2 - s_u^2, s^2/4)``, ``b1 = 0.9 delta/s_t^2``;
-    ``Var(delta) = (pi/2) s^2 (1/n1 + 1/n0)``, ``Var(s) = 1.36 s^2/(n1 + n0)``, ``Var(b1) = 0.81 (Var(delta)/s_t^4 +
-    4 delta^2 s^2 Var(s)/s_t^8)``, ``AUC = Phi(delta/(s sqrt 2))``. An AUC gives ``delta/s = sqrt 2 Phi^-1(AUC)``, a p value
-    ``delta/s = t sqrt(1/n1 + 1/n0)``; both take s as 0.9. Convention of this package, by the delta method.
+    ``delta = ln(m1/m0)``, ``s = pooled ln(Q3/Q1)/1.349``, ``s_t^2 = max(s^2 - s_u^2, s^2/4)``,
+    ``b1 = 0.9 delta/s_t^2``; ``Var(delta) = (pi/2) s^2 (1/n1 + 1/n0)``, ``Var(s) = 1.36 s^2/(n1 + n0)``,
+    ``Var(b1) = 0.81 (Var(delta)/s_t^4 + 4 delta^2 s^2 Var(s)/s_t^8)``,
+    ``AUC = Phi(delta/(s sqrt 2))``. An AUC gives ``delta/s = sqrt 2 Phi^-1(AUC)``, a p
+    value ``delta/s = t sqrt(1/n1 + 1/n0)``; both take s as 0.9. Convention of this package, by the delta method.
 
     Examples
     --------
@@ -144,7 +145,9 @@ def _from_medians(
         raise UsageError("medians without quartiles", hint="quartiles=((q1, q3), (q1, q3)), or auc= or p_value=")
     for median, (low, high) in zip(medians, quartiles, strict=True):
         if not 0 < low <= median <= high < math.inf or low == high:
-            raise UsageError(f"median {median:g}, quartiles {low:g} and {high:g}", expected="0 < lower <= median <= upper")
+            raise UsageError(
+                f"median {median:g}, quartiles {low:g} and {high:g}", expected="0 < lower <= median <= upper"
+            )
     spans = [math.log(high / low) / QUARTILE_SPAN for low, high in quartiles]
     freedom = [count - 1 for count in n]
     pooled = sum(f * s**2 for f, s in zip(freedom, spans, strict=True)) / sum(freedom)
@@ -256,7 +259,9 @@ def prior_from_form(path: str | Path, *, s_u: float = ERROR_SD) -> SummaryPrior:
     counts = (int(n[0]), int(n[1]))
     medians = [f"CXCL10 baseline {who} median (IQR)" for who in ("responders", "non-responders")]
     if all(rows[name]["value"] for name in medians):
-        found = [_number(rows, path, name, column) for name in medians for column in ("value", "value_low", "value_high")]
+        found = [
+            _number(rows, path, name, column) for name in medians for column in ("value", "value_low", "value_high")
+        ]
         m1, low1, high1, m0, low0, high0 = found
         return prior_from_summary((m1, m0), ((low1, high1), (low0, high0)), counts, s_u=s_u)
     if rows["ROC AUC and CI"]["value"]:
@@ -279,7 +284,9 @@ def _form_rows(path: Path) -> dict[str, dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", where=str(path), hint="mscpkpd responder prior --blank FILE.csv") from error
+        raise InputError(
+            f"cannot be read ({error})", where=str(path), hint="mscpkpd responder prior --blank FILE.csv"
+        ) from error
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     table = {row["field"]: row for row in csv.DictReader(io.StringIO("\n".join(lines))) if row.get("field")}
     template = (library_path() / "responder" / FORM).read_text(encoding="utf-8")
@@ -287,12 +294,17 @@ def _form_rows(path: Path) -> dict[str, dict[str, str]]:
     missing = [row["field"] for row in csv.DictReader(io.StringIO("\n".join(own))) if row["field"] not in table]
     if missing:
         raise InputError(
-            f"no row '{missing[0]}'", where=str(path), expected="the rows of the form", hint="mscpkpd responder prior --blank"
+            f"no row '{missing[0]}'",
+            where=str(path),
+            expected="the rows of the form",
+            hint="mscpkpd responder prior --blank",
         )
     return table
 
 
-def _numbers(rows: Mapping[str, Mapping[str, str]], path: str | Path, wanted: Mapping[str, str]) -> Sequence[float] | None:
+def _numbers(
+    rows: Mapping[str, Mapping[str, str]], path: str | Path, wanted: Mapping[str, str]
+) -> Sequence[float] | None:
     if not all(rows[name][column] for name, column in wanted.items()):
         return None
     return [_number(rows, path, name, column) for name, column in wanted.items()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from mscpkpd.cohort import Cohort, cohort_from_frame
@@ -136,8 +137,8 @@ def _design(n: int, rng: np.random.Generator) -> dict[str, FloatArray]:
 def _frame(
     n: int,
     level: FloatArray,
-    response: FloatArray,
-    luminex: FloatArray,
+    response: NDArray[np.bool_],
+    luminex: NDArray[np.bool_],
     design: dict[str, FloatArray],
     limits: tuple[float, float],
 ) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,21 +16,22 @@ from mscpkpd.responder.performance import calibration, discrimination
 
 if TYPE_CHECKING:
     from mscpkpd.responder.mixtures import FloatArray
-    from mscpkpd.responder.model import Responder
     from mscpkpd.responder.scorer import Scorer
 
 __all__ = ["by_trial", "optimism"]
+
+Update = Callable[..., "Scorer"]  # `Responder.update` of the model that is judged
 
 DRAWS = 500
 FEWEST_REFITS = 10
 
 
-def optimism(responder: Responder, cohort: Cohort, *, refits: int, seed: int) -> pd.DataFrame:
+def optimism(update: Update, cohort: Cohort, *, refits: int, seed: int) -> pd.DataFrame:
     """See `Responder.internal_validation`."""
     if refits < FEWEST_REFITS:
         raise UsageError(f"refits={refits}", expected=f"at least {FEWEST_REFITS}")
     known = Cohort(cohort.labelled, cohort.source)
-    calibrated = responder.update(cohort, seed=seed, contrast=False).calibration(known, seed=seed)
+    calibrated = update(cohort, seed=seed, contrast=False).calibration(known, seed=seed)
     apparent = calibrated.set_index("measure")["estimate"]
     rng = np.random.default_rng(seed)
     differences: list[dict[str, float]] = []
@@ -39,7 +41,7 @@ def optimism(responder: Responder, cohort: Cohort, *, refits: int, seed: int) ->
         drawn = Cohort(patients, cohort.source)
         if drawn.responders in (0, len(drawn)):
             continue  # a bootstrap cohort of one outcome has no AUC
-        scorer = responder.update(drawn, seed=seed, draws=DRAWS, contrast=False)
+        scorer = update(drawn, seed=seed, draws=DRAWS, contrast=False)
         own, original = (_performance(scorer, table, seed) for table in (drawn, known))
         differences.append({name: own[name] - original[name] for name in own})
     rows = []
@@ -62,16 +64,16 @@ def _responses(cohort: Cohort) -> FloatArray:
     return np.array([patient.response for patient in cohort.patients], float)
 
 
-def by_trial(responder: Responder, cohort: Cohort, *, seed: int) -> pd.DataFrame:
+def by_trial(update: Update, cohort: Cohort, *, seed: int) -> pd.DataFrame:
     """See `Responder.leave_one_trial_out`."""
     trials = list(dict.fromkeys(patient.trial for patient in cohort.patients))
-    if len(trials) < 2:  # noqa: PLR2004 (one trial leaves none to learn from)
+    if len(trials) < 2:
         raise CohortError("one trial only", where=cohort.source, expected="a column 'trial' with at least two names")
     rows = []
     for trial in trials:
         rest = Cohort(tuple(one for one in cohort.patients if one.trial != trial), cohort.source)
         own = Cohort(tuple(one for one in cohort.labelled if one.trial == trial), f"{cohort.source}, trial {trial}")
-        scorer = responder.update(rest, seed=seed, contrast=False)
+        scorer = update(rest, seed=seed, contrast=False)
         scores = scorer.score(own, seed=seed)["p_response"].to_numpy()
         found = calibration(scores, _responses(own), np.random.default_rng(seed), own.source).set_index("measure")
         row: dict[str, object] = {"trial": trial, "patients": len(own), "auc": found["estimate"]["auc"]}
