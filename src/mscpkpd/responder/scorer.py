@@ -37,7 +37,7 @@ __all__ = ["Scorer", "load_scorer"]
 
 STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed", "contrasts")
 PRIOR_STREAM = 71  # of the prior draws, apart from the streams of patients
-MANY_PATIENTS, DRAWS_FOR_MANY = 2000, 500
+MANY_PATIENTS, DRAWS_FOR_MANY = 2000, 400
 ALTERNATIVES = {"ruxolitinib": 0.62, "best_available": 0.39}  # REACH2, overall response at day 28 (percentages read)
 KIND = "95 % central interval"
 
@@ -105,7 +105,7 @@ class Scorer:
         patients : Cohort
             Responses, if any, are not used. Each patient is scored alone.
         draws : int, optional
-            Number of parameter draws; all by default, 500 for more than 2000 patients.
+            Number of parameter draws; all by default, 400 for more than 2000 patients.
         seed : int
             Of the random numbers: the same seed gives the same table, whoever else is in it.
         threshold : float, optional
