@@ -169,6 +169,7 @@ def test_a_patient_without_the_second_level_is_averaged_and_flagged(fitted):
             assert row.change_upper - row.change_lower > 1
 
 
+@pytest.mark.slow
 def test_recovery_of_the_change_effect(prior):
     """Large SYNTHETIC cohort from a known truth."""
     rng = np.random.default_rng(5)

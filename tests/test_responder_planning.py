@@ -289,6 +289,7 @@ def test_assurance_is_below_the_power_at_the_truth_and_grows(prior):
     assert 0.05 < table["all"].iloc[0] < table["all"].iloc[1] < 0.7
 
 
+@pytest.mark.slow
 def test_slope_learning_of_the_null_stays_at_its_nominal_rate(prior):
     table = slope_learning(prior, (40,), ("null", "strong"), replicates=10).set_index("scenario")
     assert table.loc["null", "positive"] <= 0.25
@@ -356,6 +357,7 @@ def test_strategies_and_what_knowing_the_best_is_worth(judged):
     assert row["alternative"] == pytest.approx(np.mean((responses - (1 - responses) * 1.5) * alternative))
 
 
+@pytest.mark.slow
 def test_optimism_is_positive_and_taken_off(prior):
     cohort = synthetic_cohort("base", 40, seed=3)
     table = prior.internal_validation(cohort, refits=10, seed=1).set_index("measure")
@@ -366,6 +368,7 @@ def test_optimism_is_positive_and_taken_off(prior):
         prior.internal_validation(cohort, refits=3)
 
 
+@pytest.mark.slow
 def test_each_trial_is_judged_by_the_others(prior):
     cohort = synthetic_cohort("base", 90, seed=3)
     patients = (dataclasses.replace(one, trial=f"T{k % 2}", plate="") for k, one in enumerate(cohort.patients))

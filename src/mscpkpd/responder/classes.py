@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
-from scipy.stats import beta
+from scipy.special import betaincinv, ndtr
 
 from mscpkpd.errors import CohortError, FitError
 from mscpkpd.responder.banner import BANNER
@@ -121,7 +120,7 @@ class Classes:
     def __str__(self) -> str:
         low, middle, high = np.quantile(self.distance, [0.025, 0.5, 0.975])
         a, b = FRACTION
-        lower, upper = beta.ppf([0.025, 0.975], a, b)
+        lower, upper = betaincinv(a, b, [0.025, 0.975])
         prior = f"prior of the responder fraction {a / (a + b):.2f} ({lower:.2f} to {upper:.2f})"
         head = [] if self.ok else [f"NOT RELIABLE: {self.check}"]
         lines = [
@@ -196,9 +195,9 @@ def _values(definition: Definition, z: FloatArray) -> dict[str, FloatArray]:
     mu_x, mu_d = definition.prior("mu_x"), definition.prior("mu_d")
     scale_x, scale_d = definition.prior("s_x"), definition.prior("s_d")
     return {
-        "pi": np.asarray(beta.ppf(uniform["pi"], *FRACTION)),
-        "se": np.asarray(beta.ppf(uniform["se"], *ACCURACY)),
-        "sp": np.asarray(beta.ppf(uniform["sp"], *ACCURACY)),
+        "pi": np.asarray(betaincinv(*FRACTION, uniform["pi"])),
+        "se": np.asarray(betaincinv(*ACCURACY, uniform["se"])),
+        "sp": np.asarray(betaincinv(*ACCURACY, uniform["sp"])),
         "mean_x": mu_x.mean + mu_x.sd * columns["mean_x"],
         "mean_d": mu_d.mean + mu_d.sd * columns["mean_d"],
         "gap_x": 0.5 * columns["gap_x"],
