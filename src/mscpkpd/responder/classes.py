@@ -36,6 +36,7 @@ BIMODAL = 2.0  # distance below which an equal-variance mixture has one mode
 MOST_MISSING = 0.5
 FRACTION, ACCURACY = (24.0, 16.0), (18.0, 2.0)  # Beta priors of pi, and of Se and Sp
 FEWEST = 20
+GAP = NormalMixture.parse("halfnormal(0.5)")  # of the means of the change, ln units; assumed
 STANDARD = NormalMixture("normal(0, 1)", (1.0,), (0.0,), (1.0,))
 
 
@@ -202,7 +203,7 @@ def _values(definition: Definition, z: FloatArray) -> dict[str, FloatArray]:
         "mean_d": mu_d.mean + mu_d.sd * columns["mean_d"],
         "gap_x": 0.5 * columns["gap_x"],
         # the order of the classes: responders fall more
-        "gap_d": -np.abs(0.5 * columns["gap_d"]),
+        "gap_d": -GAP.natural(columns["gap_d"]),
         "s_x": np.exp(scale_x.mean + scale_x.sd * columns["s_x"]),
         "s_d": np.exp(math.log(math.hypot(0.35, 0.42)) + scale_d.sd * columns["s_d"]),
         "rho": np.tanh(0.4 * columns["rho"]),
