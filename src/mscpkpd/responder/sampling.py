@@ -23,7 +23,7 @@ __all__ = ["METHODS", "LogLikelihood", "PosteriorSample", "sample_posterior"]
 LogLikelihood = Callable[[FloatArray], FloatArray]
 
 METHODS = ("auto", "importance", "metropolis")
-FREEDOM = 5.0  # least, of the t proposals: tails heavier than any posterior of this model
+FREEDOM = 5.0  # of the t proposals: tails heavier than any posterior of this model
 LEAST_WEIGHT = 0.1  # of each mode in the proposal, whatever its Laplace evidence
 LEAST_EFFECTIVE = 0.1  # share of the proposals
 REFITS = 2
@@ -160,11 +160,6 @@ class _Proposal:
     centres: tuple[FloatArray, ...]
     roots: tuple[FloatArray, ...]
 
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom: in many dimensions heavy tails throw nearly every draw far away."""
-        return max(FREEDOM, float(len(self.centres[0])))
-
     @classmethod
     def at(cls, modes: list[_Mode]) -> _Proposal:
         masses = np.array([mode.log_mass for mode in modes])
@@ -182,20 +177,18 @@ class _Proposal:
     def sample(self, size: int, rng: np.random.Generator) -> FloatArray:
         part = rng.choice(len(self.weights), size=size, p=self.weights)
         noise = rng.standard_normal((size, len(self.centres[0])))
-        freedom = self.freedom
-        noise /= np.sqrt(rng.chisquare(freedom, size) / freedom)[:, None]
+        noise /= np.sqrt(rng.chisquare(FREEDOM, size) / FREEDOM)[:, None]
         spread = np.einsum("nij,nj->ni", np.array(self.roots)[part], noise)
         return np.asarray(np.array(self.centres)[part] + spread)
 
     def log_density(self, draws: FloatArray) -> FloatArray:
         d = draws.shape[1]
-        freedom = self.freedom
-        constant = float(gammaln((freedom + d) / 2) - gammaln(freedom / 2)) - 0.5 * d * math.log(freedom * math.pi)
+        constant = float(gammaln((FREEDOM + d) / 2) - gammaln(FREEDOM / 2)) - 0.5 * d * math.log(FREEDOM * math.pi)
         terms = []
         for weight, centre, root in zip(self.weights, self.centres, self.roots, strict=True):
             distance = np.sum(np.linalg.solve(root, (draws - centre).T) ** 2, axis=0)
             scale = math.log(weight) - float(np.log(np.abs(np.diag(root))).sum())
-            terms.append(scale + constant - 0.5 * (freedom + d) * np.log1p(distance / freedom))
+            terms.append(scale + constant - 0.5 * (FREEDOM + d) * np.log1p(distance / FREEDOM))
         return np.asarray(logsumexp(terms, axis=0))
 
 
