@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a script, not a package)
 """The acceptance of the responder model in numbers and one figure, from the lines that check_responder.py wrote."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001, T201 (a script, not a package; its output is what it prints)
 """The statistical acceptance of the responder model: resumable, one JSON line for each cohort.
 
     python scripts/check_responder.py sbc --cohorts 1000      # ranks of the truth, fast path, n = 40, two platforms
@@ -26,9 +27,9 @@ from mscpkpd.responder import load_responder
 from mscpkpd.responder.draws import prior_draws
 from mscpkpd.responder.landmark import landmark_prior_draw
 from mscpkpd.responder.nuts import compiled_model, sampled
+from mscpkpd.responder.question import question_of
 from mscpkpd.responder.samples import Groups
 from mscpkpd.responder.synthetic import cohort_of_draw, synthetic_cohort
-from mscpkpd.responder.question import question_of
 
 REPOSITORY = Path(__file__).parents[1]
 ROWS = REPOSITORY / "build" / "responder"
@@ -132,7 +133,10 @@ TASKS: dict[str, Callable[[int], dict[str, Any]]] = {
 def rows(task: str) -> list[dict[str, Any]]:
     """What is there of a task."""
     path = ROWS / f"{task}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    found = (json.loads(line) for line in path.read_text().splitlines())
+    return list({row["k"]: row for row in found}.values())  # two processes may have met
 
 
 def run(task: str, cohorts: int, limit: float) -> Iterator[str]:
