@@ -6,6 +6,7 @@ through the dose of its subject. Subjects who were dosed alike form one group, w
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,7 @@ class Rows:
         return np.asarray(np.isin(self.kind, ("mean", "logmean")) & np.isfinite(self.sd))
 
 
-def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
+def bind(model: Model, study: Study, by_subject: Collection[str] = ()) -> tuple[Rows, tuple[Group, ...]]:
     """Translate a study into the terms of a model.
 
     Parameters
@@ -91,6 +92,8 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
         Its outputs give names and units.
     study : Study
         Checked records and doses.
+    by_subject : collection of str
+        Parameters that columns of the study may state.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
     """
     findings: list[MscError] = []
     groups, position = _groups(model, study, findings)
-    _check_covariates(model, study, findings)
+    _check_covariates(model, study, by_subject, findings)
     seen = {record.output for record in study.records}
     outputs = tuple(name for name in model.output_names if name in seen)
     columns: list[tuple[float, ...]] = []
@@ -175,12 +178,15 @@ def _given_before(study: Study, record: Record) -> int | None:
     return sum(dose.time <= record.time * (1 + 1e-11) for dose in doses) - record.pre_dose
 
 
-def _check_covariates(model: Model, study: Study, findings: list[MscError]) -> None:
+def _check_covariates(
+    model: Model, study: Study, by_subject: Collection[str], findings: list[MscError]
+) -> None:
     """Refuse a column that is a parameter of the model: a fit has one value for all subjects."""
-    names = {name.casefold(): name for name in model.parameter_names}
+    names = {name.casefold(): name for name in model.parameter_names if name not in by_subject}
     seen: set[str] = set()
     for subject in study.subjects:
-        for column, text in subject.covariates:
+        weighed = () if subject.weight is None else (("weight", f"{subject.weight:g}"),)
+        for column, text in (*subject.covariates, *weighed):
             name = names.get(column.casefold(), "")
             if name and name not in seen and text != f"{model.values[name]:g}":
                 seen.add(name)

@@ -168,7 +168,7 @@ class Problem:
             mine = np.flatnonzero(self.rows.group == k)
             if len(mine) == 0:
                 continue
-            value[mine], part, reason = self._group(group, mine, numbers, places if jacobian else None)
+            value[mine], part, reason = self.predict_group(group, mine, numbers, places if jacobian else None)
             failure = failure or reason
             if part is not None:
                 slope[np.ix_(mine, columns)] = part
@@ -260,9 +260,30 @@ class Problem:
         rows = self.exactly.traced(held + free @ draws)
         return lambda theta: rows((held + free @ theta[:, None]) * alike)
 
-    def _group(
+    def predict_group(
         self, group: Group, mine: np.ndarray, numbers: np.ndarray, places: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None, str]:
+        """Predict rows of one group with values of its own.
+
+        Parameters
+        ----------
+        group : Group
+        mine : array of int, shape (n_mine,)
+            Rows.
+        numbers : array of shape (n_parameters,)
+            Values of the parameters of the system, in its order and their units.
+        places : array of int, shape (n_places,), or None
+            Parameters to differentiate by.
+
+        Returns
+        -------
+        value : array of shape (n_mine,)
+            In the units of the outputs; NaN where the solve failed.
+        slope : array of shape (n_mine, n_places), or None
+            In the units of the outputs by those of the parameters.
+        failure : str
+            Why the solve failed; empty where all is well.
+        """
         times = self.rows.time[mine]
         free = () if places is None else tuple(int(i) for i in places)
         path = solve(
@@ -288,7 +309,12 @@ class Problem:
 
 
 def pose(
-    model: Model, study: Study, free: Collection[str] | None = None, fix: Mapping[str, float] | None = None
+    model: Model,
+    study: Study,
+    free: Collection[str] | None = None,
+    fix: Mapping[str, float] | None = None,
+    *,
+    by_subject: Collection[str] = (),
 ) -> Problem:
     """Bind a model to a study and decide what there is to learn.
 
@@ -302,6 +328,8 @@ def pose(
         Parameters to learn; by default all with a prior that the observed outputs depend on.
     fix : mapping of str to float, optional
         Parameters to hold at these values, in the units of the model.
+    by_subject : collection of str
+        Parameters whose value each subject has in a column of the study; the caller puts them in place.
 
     Returns
     -------
@@ -323,7 +351,7 @@ def pose(
     both = sorted(set(free or ()) & set(fix or ()))
     if both:
         raise UsageError(f"{', '.join(both)} cannot be both free and fixed")
-    rows, groups = bind(model, study)
+    rows, groups = bind(model, study, by_subject)
     routes = tuple(sorted({dose.route for group in groups for dose in group.regimen.doses}))
     involved = {*build_system(model, rows.outputs, routes).parameters, *_noise_names(model, rows)}
     with_prior = set(model.free_names) if free is None else set(free)
