@@ -15,8 +15,10 @@ from mscpkpd.data import Study
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
-from mscpkpd.fitting.result import Fit, Posterior, load_fit, versions
+from mscpkpd.fitting.replicates import observe, row_frame
+from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
 from mscpkpd.model import Model
+from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "load_fit", "to_pymc"]
 
-METHODS = ("least_squares", "nuts")
+METHODS = ("least_squares", "map", "foce", "focei", "laplace", "nuts")
+POPULATION = ("foce", "focei", "laplace")  # methods that are about random effects
 COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned", "note")
 PREDICTIVE_DRAWS = 400
 ASYMPTOTIC_DRAWS = 4000
@@ -59,6 +62,7 @@ def fit(
     cores: int | None = None,
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
+    random: Collection[str] | bool | None = None,
 ) -> Fit:
     """Fit a model to a study.
 
@@ -68,8 +72,10 @@ def fit(
         With values for every parameter.
     study : Study
         Observations and doses.
-    method : {"least_squares", "nuts"}
-        A quick estimate by lmfit, or the full posterior by PyMC and nutpie.
+    method : {"least_squares", "map", "foce", "focei", "laplace", "nuts"}
+        A quick estimate by lmfit that pools all subjects; the mode of the posterior; population maximum likelihood
+        (P11: "focei" is the usual one, "foce" without interaction, "laplace" with the true curvature); or the full
+        posterior by PyMC and nutpie.
     free : collection of str, optional
         Parameters to learn. By default "nuts" learns all with a prior that the observed outputs depend on, and
         "least_squares" those of them that the design identifies.
@@ -87,6 +93,9 @@ def fit(
         Acceptance that the sampler's step size aims at, a probability.
     progress : callable, optional
         Receives draws done and draws wanted, both over all chains.
+    random : collection of str, bool or None
+        Which of the random effects that the model declares are in the fit: "CL" for all its levels, "CL:lot" for one.
+        By default all that the data can tell, and the notes name the others; False for none.
 
     Returns
     -------
@@ -98,15 +107,16 @@ def fit(
     DataError
         If the study does not fit the model (unknown output, wrong unit, ...).
     UnknownName
-        For an unknown method or parameter.
+        For an unknown method, parameter or random effect.
     UsageError
-        If nothing is left to learn or the options contradict each other.
+        If nothing is left to learn, the options contradict each other, or nothing varies where the method needs it.
     FitError
         If the model cannot be solved where the search starts.
 
     Notes
     -----
-    Subjects share their parameters here: variation between them is part of the residual. No row informs a prior and
+    Parameters vary over the levels that ``[variability]`` of the model file declares (P2, P3, P8), but for
+    "least_squares", where variation between subjects is part of the residual. No row informs a prior and
     is fitted: where a study of `prior_source` is in the data, the parameter takes its wide prior, and the notes of
     the fit say so.
     """
@@ -117,13 +127,21 @@ def fit(
             f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
-    problem = _started(pose(model, study, free, fix), start)
+    if method == "least_squares":
+        population = None
+        problem = _started(pose(model, study, free, fix), start)
+    else:
+        population = _begun(pose_population(model, study, free, fix, random=random), start)
+        problem = population.problem
     refuse_impossible_rows(problem)
     began = time.time()
-    if method == "least_squares":
+    sampling = Sampling(draws, tune, chains, cores, target_accept)
+    if population is None:
         outcome = _least_squares(problem, choose=free is None)
+    elif method != "nuts":
+        outcome = _approximate(population, method, seed)
     else:
-        outcome = _nuts(problem, seed, Sampling(draws, tune, chains, cores, target_accept), progress)
+        outcome = _nuts(problem, seed, sampling, progress)
     settings = {
         "method": method,
         "seed": seed,
@@ -135,11 +153,13 @@ def fit(
         "versions": versions(),
         **outcome.settings,
     }
-    notes = (*_notes(problem), *outcome.notes)
-    predictions = _predictions(problem, outcome.posterior, seed)
+    notes = (*_notes(problem, tuple(population.covariates) if population else ()), *outcome.notes)
+    predictions = outcome.predictions
+    if predictions is None:
+        predictions = _predictions(problem, outcome.posterior, seed)
     return Fit(
         problem.model, study, method, outcome.table, outcome.posterior, outcome.draws, outcome.checks, notes,
-        predictions, settings,
+        predictions, settings, outcome.individuals,
     )  # fmt: skip
 
 
@@ -185,17 +205,6 @@ def to_pymc(
     return build_pymc(problem)
 
 
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    names: tuple[str, ...]
-    table: pd.DataFrame
-    posterior: Posterior
-    draws: Any
-    checks: tuple[Check, ...]
-    notes: tuple[str, ...]
-    settings: Mapping[str, Any]
-
-
 def _started(problem: Problem, start: Fit | None) -> Problem:
     if start is None:
         return problem
@@ -204,22 +213,47 @@ def _started(problem: Problem, start: Fit | None) -> Problem:
     return replace(problem, free=moved)
 
 
+def _begun(population: Population, start: Fit | None) -> Population:
+    """The same population, starting from the estimates of an earlier fit, spreads included."""
+    if start is None:
+        return population
+    known = dict(zip(start.table["parameter"], start.table["estimate"], strict=True))
+    levels = tuple(
+        replace(level, effects=tuple(replace(e, sd=_or(known.get(e.omega_sd), e.sd)) for e in level.effects))
+        for level in population.levels
+    )
+    return replace(population, problem=_started(population.problem, start), levels=levels)
+
+
+def _approximate(population: Population, method: str, seed: int) -> Outcome:
+    from mscpkpd.fitting.approximate import approximate_fit
+
+    if method in POPULATION and not population.levels:
+        reasons = "; ".join(population.notes) or f"model '{population.problem.model.name}' declares no random effects"
+        hint = "a row in [variability] of the model file, or method='map' or 'least_squares', which need none"
+        raise UsageError(f"nothing varies between subjects: {reasons}", hint=hint)
+    return approximate_fit(population, method, seed)
+
+
 def _or(value: float | None, default: float) -> float:
     return default if value is None else float(value)
 
 
-def _notes(problem: Problem) -> tuple[str, ...]:
+def _notes(problem: Problem, columns: Collection[str] = ()) -> tuple[str, ...]:
     notes = [
         f"{p.name}: the wide prior {p.prior} replaces the usual one, which was read from {', '.join(p.widened_for)}"
         for p in problem.free
         if p.widened_for
     ]
-    if problem.fixed:
-        notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
+    held = [name for name in problem.fixed if name not in columns]
+    if held:
+        notes.append(f"held at the model's value: {', '.join(held)}")
+    if columns:
+        notes.append(f"from columns of the study, by subject: {', '.join(columns)}")
     return tuple(notes)
 
 
-def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> _Outcome:
+def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
     learned, stats = sample_chains(
         problem, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
         target_accept=how.target_accept, progress=progress,
@@ -237,7 +271,7 @@ def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None)
         "engine": problem.sampled_by,
     }  # fmt: skip
     everything = {**learned, **prior_only}
-    return _Outcome(
+    return Outcome(
         problem.names, table, Posterior(learned, prior_only), make_draws(everything, stats), checks, notes, settings
     )
 
@@ -269,7 +303,7 @@ def _prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
+def _least_squares(problem: Problem, *, choose: bool) -> Outcome:
     from mscpkpd.fitting.least_squares import estimate, identified, quantile
 
     names, reasons = identified(problem) if choose else (problem.names, {})
@@ -306,7 +340,7 @@ def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
         )
     posterior = _asymptotic(problem, found.names, found.free_values, found.covariance, found.noise)
     settings = {"degrees_of_freedom": found.degrees, "message": found.message}
-    return _Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
+    return Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
 
 
 def _moved(problem: Problem, found: Estimate) -> Problem:
@@ -363,42 +397,6 @@ def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFr
         theta = np.array([flat[name][k] if name in flat else start[name] for name in problem.names])
         f = problem.predict(theta).value
         means.append(f)
-        seen.append(_observe(problem, f, problem.values(theta), rng))
-    rows = problem.rows
-    low, high = 50 * (1 - INTERVAL), 50 * (1 + INTERVAL)
-    mean, new = np.array(means), np.array(seen)
-    return pd.DataFrame(
-        {
-            "subject": rows.subject,
-            "output": [rows.outputs[k] for k in rows.output],
-            "time": rows.time,
-            "kind": rows.kind,
-            "observed": rows.value,
-            "sd": rows.sd,
-            "n": rows.count,
-            "lower_limit": rows.lower,
-            "upper_limit": rows.upper,
-            "predicted": np.median(mean, axis=0),
-            "lower": np.percentile(mean, low, axis=0),
-            "upper": np.percentile(mean, high, axis=0),
-            "lower_new": np.percentile(new, low, axis=0),
-            "upper_new": np.percentile(new, high, axis=0),
-            "where": rows.where,
-        }
-    )
-
-
-def _observe(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """A new observation of every row: one subject, or the mean of as many subjects as the row has."""
-    rows, out = problem.rows, np.array(f)
-    for k, name in enumerate(rows.outputs):
-        noise, mine = problem.model.output(name).noise, rows.output == k
-        own = mine & np.isfinite(rows.sd)
-        for of_log in (False, True):  # the sd of a median is one of the logarithm
-            rest = own & ((rows.kind == "logmean") == of_log)
-            error = rng.standard_normal(int(rest.sum())) * rows.sd[rest] / np.sqrt(rows.count[rest])
-            out[rest] = f[rest] * np.exp(error) if of_log else f[rest] + error
-        rest = mine & ~own
-        if noise is not None and np.any(rest):
-            out[rest] = noise.sample(rng, f[rest], values)
-    return out
+        seen.append(observe(problem, f, problem.values(theta), rng))
+    mean = np.array(means)
+    return row_frame(problem.rows, np.median(mean, axis=0), mean, np.array(seen))

@@ -127,7 +127,7 @@ class Marginal:
         self.clusters = Clusters.of(population)
         self._eta_places = population.places[:, population.case].T  # (n_rows, n_effects)
 
-    def at(self, x: np.ndarray, eta: np.ndarray | None = None) -> Mode:
+    def at(self, x: np.ndarray, eta: np.ndarray | None = None, near: np.ndarray | None = None) -> Mode:
         """Find the mode of the random effects and integrate about it.
 
         Parameters
@@ -136,6 +136,8 @@ class Marginal:
             Coordinates.
         eta : array of shape (n_eta,), optional
             Where the search for the mode begins.
+        near : array of shape (n_clusters, size, size), optional
+            True curvature at a mode nearby (`curvature_at`), with which a few steps are enough.
 
         Returns
         -------
@@ -144,7 +146,22 @@ class Marginal:
         with np.errstate(all="ignore"):  # what is not finite is refused
             theta, spreads = self.coordinates.theta(x), self.coordinates.spreads(x)
             start = np.zeros(self.population.offsets[-1]) if eta is None else eta
-            return self._mode(theta, spreads, start)
+            return self._mode(theta, spreads, start, near)
+
+    def curvature_at(self, x: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        """Second derivatives of -log p(y, eta) at a mode, shape (n_clusters, size, size)."""
+        with np.errstate(all="ignore"):
+            theta, spreads = self.coordinates.theta(x), self.coordinates.spreads(x)
+            inverses = [np.linalg.inv(omega) for omega in self._omegas(spreads)]
+            frozen = self._frozen(theta)
+            here = self._point(theta, inverses, eta, frozen)
+            return self._true_curvature(theta, inverses, eta, here, frozen)
+
+    def _frozen(self, theta: np.ndarray) -> np.ndarray | None:
+        """Predictions at which FOCE takes the residual spread."""
+        if self.approximation != "foce":
+            return None
+        return self.population.predict(theta, np.zeros(self.population.offsets[-1])).value
 
     # ---- the joint density -------------------------------------------------------------------------------------------
 
@@ -204,22 +221,20 @@ class Marginal:
 
     # ---- the mode ----------------------------------------------------------------------------------------------------
 
-    def _mode(self, theta: np.ndarray, spreads: Spreads, eta: np.ndarray) -> Mode:
+    def _mode(self, theta: np.ndarray, spreads: Spreads, eta: np.ndarray, near: np.ndarray | None) -> Mode:
         omegas = self._omegas(spreads)
         try:
             inverses = [np.linalg.inv(omega) for omega in omegas]
         except np.linalg.LinAlgError:
             return self._refused(eta)
-        frozen = None
-        if self.approximation == "foce":
-            frozen = self.population.predict(theta, np.zeros_like(eta)).value
+        frozen = self._frozen(theta)
         here = self._point(theta, inverses, eta, frozen)
         if not np.all(np.isfinite(here.value)) and np.any(eta):
             eta = np.zeros_like(eta)
             here = self._point(theta, inverses, eta, frozen)
         if not np.all(np.isfinite(here.value)):
             return self._refused(eta)
-        eta, here, converged = self._climbed(theta, inverses, eta, here, frozen)
+        eta, here, converged = self._climbed(theta, inverses, eta, here, frozen, near)
         curvature = here.curvature
         if self.approximation == "laplace" and len(eta):
             curvature = self._true_curvature(theta, inverses, eta, here, frozen)
@@ -235,15 +250,22 @@ class Marginal:
         return out
 
     def _climbed(
-        self, theta: np.ndarray, inverses: list[np.ndarray], eta: np.ndarray, here: _Point, frozen: np.ndarray | None
+        self,
+        theta: np.ndarray,
+        inverses: list[np.ndarray],
+        eta: np.ndarray,
+        here: _Point,
+        frozen: np.ndarray | None,
+        near: np.ndarray | None,
     ) -> tuple[np.ndarray, _Point, bool]:
-        """Newton steps with the expected curvature; each cluster halves its own steps."""
+        """Newton steps with the expected curvature, or one from nearby; each cluster halves its own steps."""
         clusters = self.clusters
-        share = np.ones(clusters.count)
+        share, trusted = np.ones(clusters.count), np.full(clusters.count, near is not None)
         if not len(eta):
             return eta, here, True
         for _ in range(MOST_STEPS):
-            step = -np.linalg.solve(here.curvature + self._padding, here.gradient[:, :, None])[:, :, 0]
+            metric = here.curvature if near is None else _chosen(trusted, near, here.curvature)
+            step = -np.linalg.solve(metric + self._padding, here.gradient[:, :, None])[:, :, 0]
             decrement = -np.sum(step * here.gradient, axis=1)
             moving = (decrement > DECREMENT * (1.0 + np.abs(here.value))) & (share > SMALLEST)
             if not np.any(moving):
@@ -256,6 +278,7 @@ class Marginal:
             eta = np.where(better[clusters.of_eta], tried, eta)
             here = _Point(*(_chosen(better, new, old) for new, old in zip(_parts(there), _parts(here), strict=True)))
             share = np.where(better, np.minimum(1.0, 2.0 * share), 0.5 * share)
+            trusted &= better
         step = -np.linalg.solve(here.curvature + self._padding, here.gradient[:, :, None])[:, :, 0]
         left = -np.sum(step * here.gradient, axis=1)
         return eta, here, bool(np.all(left < 1e-6))
