@@ -69,7 +69,7 @@ class Population:
     notes : tuple of str
         Effects that were left out and why; priors that were chosen.
     centred : tuple of str
-        Effects that a sampler takes as they are; all others are sampled in units of their spread.
+        Levels whose effects a sampler takes as they are; all others are sampled in units of their spread.
     """
 
     problem: Problem

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +12,14 @@ import pandas as pd
 
 from mscpkpd.data import Study
 from mscpkpd.errors import UnknownName, UsageError
-from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
-from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
+from mscpkpd.fitting.draws import INTERVAL, Check
+from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
 from mscpkpd.fitting.replicates import observe, row_frame
 from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
+from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
 from mscpkpd.model import Model
 from mscpkpd.population import Population, pose_population
-from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows
+from mscpkpd.problem import Problem, pose, refuse_impossible_rows
 
 if TYPE_CHECKING:
     import pymc
@@ -30,21 +30,9 @@ __all__ = ["fit", "load_fit", "to_pymc"]
 
 METHODS = ("least_squares", "map", "foce", "focei", "laplace", "nuts")
 POPULATION = ("foce", "focei", "laplace")  # methods that are about random effects
-COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned", "note")
 PREDICTIVE_DRAWS = 400
 ASYMPTOTIC_DRAWS = 4000
 LARGEST_ERROR = 1e3  # on the transformed scale: beyond it an estimate says nothing
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How long and how carefully to sample."""
-
-    draws: int = 1000
-    tune: int = 1000
-    chains: int = 4
-    cores: int | None = None
-    target_accept: float = TARGET_ACCEPT
 
 
 def fit(
@@ -141,7 +129,7 @@ def fit(
     elif method != "nuts":
         outcome = _approximate(population, method, seed)
     else:
-        outcome = _nuts(problem, seed, sampling, progress)
+        outcome = sampled_fit(population, seed, sampling, progress)
     settings = {
         "method": method,
         "seed": seed,
@@ -253,56 +241,6 @@ def _notes(problem: Problem, columns: Collection[str] = ()) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
-    learned, stats = sample_chains(
-        problem, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
-        target_accept=how.target_accept, progress=progress,
-    )  # fmt: skip
-    prior_only = {name: _from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
-    diagnostics, checks = diagnose(learned, stats)
-    rows = [_posterior_row(problem.model, p, learned[p.name], dict(diagnostics.loc[p.name])) for p in problem.free]
-    rows += [_prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
-    table = _table(rows, f"median with {INTERVAL:.0%} highest-density interval")
-    notes: tuple[str, ...] = ()
-    if problem.uninformed:
-        notes = (f"prior only, since no observed output depends on them: {', '.join(problem.uninformed)}",)
-    settings = {
-        "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
-        "engine": problem.sampled_by,
-    }  # fmt: skip
-    everything = {**learned, **prior_only}
-    return Outcome(
-        problem.names, table, Posterior(learned, prior_only), make_draws(everything, stats), checks, notes, settings
-    )
-
-
-def _from_prior(model: Model, name: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
-    # one stream per parameter: another parameter in the model changes nothing here (G3)
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    return np.asarray(model.parameter(name).prior.sample(rng, shape[0] * shape[1])).reshape(shape)
-
-
-def _posterior_row(
-    model: Model, p: FreeParameter, values: np.ndarray, diagnostics: Mapping[str, Any]
-) -> dict[str, Any]:
-    lower, upper = highest_density(values)
-    prior_sd = p.prior.free_moments()[1]
-    learned = 1.0 - float(np.var(p.prior.to_free(values), ddof=1)) / prior_sd**2
-    return {
-        "parameter": p.name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
-        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(p.name).unit, **diagnostics,
-        "learned": learned, "note": "wide prior" if p.widened_for else "",
-    }  # fmt: skip
-
-
-def _prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
-    lower, upper = highest_density(values)
-    return {
-        "parameter": name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
-        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(name).unit, "learned": 0.0, "note": "prior only",
-    }  # fmt: skip
-
-
 def _least_squares(problem: Problem, *, choose: bool) -> Outcome:
     from mscpkpd.fitting.least_squares import estimate, identified, quantile
 
@@ -331,7 +269,7 @@ def _least_squares(problem: Problem, *, choose: bool) -> Outcome:
     for name, value in found.noise.items():
         unit = problem.model.parameter(name).unit
         rows.append({"parameter": name, "estimate": value, "unit": unit, "note": "from the residuals"})
-    table = _table(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
+    table = table_of(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
     notes = tuple(f"{name} held at {problem.model.parameter(name).value:.4g}: {why}" for name, why in reasons.items())
     if notes:
         notes = (
@@ -376,13 +314,6 @@ def _asymptotic(
     priors = {p.name: p.prior for p in problem.free}
     values = {name: np.asarray(priors[name].from_free(normal[:, k]))[None] for k, name in enumerate(names)}
     return Posterior({**values, **{name: np.full((1, ASYMPTOTIC_DRAWS), x) for name, x in noise.items()}})
-
-
-def _table(rows: list[dict[str, Any]], interval: str) -> pd.DataFrame:
-    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    table["note"] = table["note"].fillna("")
-    table.attrs["interval"] = interval
-    return table
 
 
 def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFrame:

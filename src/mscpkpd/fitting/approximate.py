@@ -172,6 +172,7 @@ def _predictions(found: Maximum, seed: int) -> pd.DataFrame:
     thetas = np.array([coordinates.theta(x) for x in xs])
     eta = found.mode.eta
     etas = np.zeros((PREDICTIVE_DRAWS, 0))
-    if len(eta):
-        etas = rng.multivariate_normal(eta, found.mode.covariance, size=PREDICTIVE_DRAWS, method="svd")
+    if len(eta):  # modes drift with the estimates, and random effects scatter about their modes
+        scatter = rng.multivariate_normal(eta, found.mode.covariance, size=PREDICTIVE_DRAWS, method="svd")
+        etas = scatter + (xs - found.x) @ found.drift.T
     return prediction_table(coordinates.population, (coordinates.theta(found.x), eta), (thetas, etas), seed)

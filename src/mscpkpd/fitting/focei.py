@@ -41,6 +41,8 @@ class Maximum:
         Half of the derivatives of each cluster's contribution to minus2ll.
     left : float
         What another Newton step would gain, in units of minus2ll.
+    drift : array of shape (n_eta, n)
+        How the modes of the random effects move with the coordinates.
     evaluations : int
         How often the likelihood was computed.
     message : str
@@ -53,6 +55,7 @@ class Maximum:
     information: np.ndarray
     scores: np.ndarray
     left: float
+    drift: np.ndarray
     evaluations: int
     message: str
 
@@ -179,9 +182,10 @@ def maximize(population: Population, approximation: str = "focei", *, with_prior
     x, hessian = _polished(objective, np.asarray(found.x))
     gradient, each = objective.slopes(x)
     left = float(gradient @ np.linalg.pinv(hessian, hermitian=True) @ gradient)
+    moved = [objective.mode(x + m).eta - objective.mode(x - m).eta for m in STEP * np.eye(len(x))]
     return Maximum(
-        marginal.coordinates, x, objective.mode(x), 0.5 * hessian, 0.5 * each, left, objective.evaluations,
-        str(found.message),
+        marginal.coordinates, x, objective.mode(x), 0.5 * hessian, 0.5 * each, left, np.stack(moved, axis=1) / (2 * STEP),
+        objective.evaluations, str(found.message),
     )  # fmt: skip
 
 

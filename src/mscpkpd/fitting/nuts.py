@@ -18,7 +18,9 @@ import numpy as np
 
 from mscpkpd.errors import FitError
 from mscpkpd.fitting.chain import Job
-from mscpkpd.fitting.frame import find_frame
+from mscpkpd.fitting.frame import Frame, find_frame
+from mscpkpd.fitting.parametrization import parametrized
+from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 
 __all__ = ["TARGET_ACCEPT", "Progress", "sample_chains"]
@@ -41,7 +43,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def sample_chains(
-    problem: Problem,
+    problem: Problem | Population,
     *,
     draws: int,
     tune: int,
@@ -50,12 +52,13 @@ def sample_chains(
     cores: int | None = None,
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
+    frame: Frame | None = None,
 ) -> tuple[Arrays, Arrays]:
     """Sample chains of a problem.
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem or Population
     draws, tune, chains : int
         Draws kept and warm-up draws of each chain; number of chains.
     seed : int
@@ -66,6 +69,8 @@ def sample_chains(
         Acceptance that the step size aims at.
     progress : callable, optional
         Receives draws done and draws wanted.
+    frame : Frame, optional
+        Coordinates of the sampler; found here for a `Problem`.
 
     Returns
     -------
@@ -78,7 +83,10 @@ def sample_chains(
     """
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(chains)]
     workers = max(1, min(cores or os.cpu_count() or 1, chains))
-    frame = find_frame(problem)
+    if isinstance(problem, Population) and frame is None:
+        problem, frame = parametrized(problem)
+    elif frame is None:
+        frame = find_frame(problem)
     with tempfile.TemporaryDirectory(prefix="mscpkpd-") as folder:
         jobs = [
             Job(
