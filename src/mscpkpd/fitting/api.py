@@ -152,7 +152,12 @@ def fit(
 
 
 def to_pymc(
-    model: Model, study: Study, *, free: Collection[str] | None = None, fix: Mapping[str, float] | None = None
+    model: Model,
+    study: Study,
+    *,
+    free: Collection[str] | None = None,
+    fix: Mapping[str, float] | None = None,
+    random: Collection[str] | bool | None = None,
 ) -> pymc.Model:
     """Translate a model and a study into an ordinary PyMC model.
 
@@ -164,6 +169,9 @@ def to_pymc(
         Parameters to learn, by default all with a prior that the observed outputs depend on.
     fix : mapping of str to float, optional
         Parameters held at these values, in the units of the model.
+    random : collection of str, bool or None
+        Random effects, as in `fit`: spreads are ``omega_sd_CL``, effects ``eta_CL`` over the groups of their level,
+        sampled in units of their spread.
 
     Returns
     -------
@@ -184,13 +192,16 @@ def to_pymc(
     depends on are not in the model: their posterior is their prior.
     """
     from mscpkpd.fitting.bayes import build_pymc
+    from mscpkpd.fitting.hierarchy import build_hierarchy
 
-    problem = pose(model, study, free, fix)
-    if problem.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
+    population = pose_population(model, study, free, fix, random=random)
+    if population.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
         teach_jax()
-    return build_pymc(problem)
+    if population.levels or population.covariates:
+        return build_hierarchy(population)
+    return build_pymc(population.problem)
 
 
 def _started(problem: Problem, start: Fit | None) -> Problem:
