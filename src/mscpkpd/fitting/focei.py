@@ -128,7 +128,7 @@ class _Objective:
                 with np.errstate(invalid="ignore"):
                     columns.append((up - down) / (2 * STEP))
                 penalties.append((self.penalty(x + move) - self.penalty(x - move)) / (2 * STEP))
-        each = np.nan_to_num(np.stack(columns, axis=1))
+        each = np.nan_to_num(np.stack(columns, axis=1), posinf=0.0, neginf=0.0)
         return each.sum(axis=0) + np.array(penalties), each
 
     def gradient(self, x: np.ndarray) -> np.ndarray:

@@ -146,7 +146,10 @@ class Marginal:
         with np.errstate(all="ignore"):  # what is not finite is refused
             theta, spreads = self.coordinates.theta(x), self.coordinates.spreads(x)
             start = np.zeros(self.population.offsets[-1]) if eta is None else eta
-            return self._mode(theta, spreads, start, near)
+            try:
+                return self._mode(theta, spreads, start, near)
+            except np.linalg.LinAlgError:  # spreads so far apart that their matrices cannot be inverted
+                return self._refused(start)
 
     def curvature_at(self, x: np.ndarray, eta: np.ndarray) -> np.ndarray:
         """Second derivatives of -log p(y, eta) at a mode, shape (n_clusters, size, size)."""
@@ -223,10 +226,7 @@ class Marginal:
 
     def _mode(self, theta: np.ndarray, spreads: Spreads, eta: np.ndarray, near: np.ndarray | None) -> Mode:
         omegas = self._omegas(spreads)
-        try:
-            inverses = [np.linalg.inv(omega) for omega in omegas]
-        except np.linalg.LinAlgError:
-            return self._refused(eta)
+        inverses = [np.linalg.inv(omega) for omega in omegas]
         frozen = self._frozen(theta)
         here = self._point(theta, inverses, eta, frozen)
         if not np.all(np.isfinite(here.value)) and np.any(eta):
