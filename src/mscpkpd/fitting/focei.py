@@ -19,7 +19,8 @@ __all__ = ["Maximum", "maximize"]
 
 STEP = 1e-3  # of central differences of the objective: its rounding is about 1e-9, its third derivatives are of order 10
 MOST_ITERATIONS = 200
-POLISHED = 8  # Newton steps with the true curvature that follow the search
+POLISHED, ROUNDS = 5, 3  # Newton steps with one true curvature that follow the search, and how often it is renewed
+RENEWED = 0.01  # gain of minus2ll from which on the curvature is computed again
 DECREMENT = 1e-3  # of minus2ll: more than this may not be left to gain
 FARTHEST = 1e9  # what a search is told where the model cannot be solved
 
@@ -199,14 +200,24 @@ def _searched(objective: _Objective, x: np.ndarray) -> Any:
 
 def _polished(objective: _Objective, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Newton steps until nothing is left to gain; the last point and its second derivatives."""
-    hessian = objective.hessian(x)
+    hessian, gained = objective.hessian(x), 0.0
+    for _ in range(ROUNDS):
+        x, gained = _with_curvature(objective, x, hessian)
+        if gained < RENEWED:
+            break
+        hessian = objective.hessian(x)
+    return x, hessian
+
+
+def _with_curvature(objective: _Objective, x: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
+    """Newton steps with one curvature; where they end, and what they gained."""
+    first = objective(x)
+    values, vectors = np.linalg.eigh(hessian)
     for _ in range(POLISHED):
         gradient = objective.gradient(x)
-        values, vectors = np.linalg.eigh(hessian)
         step = -vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 1e-3))
         step *= min(1.0, 1.0 / max(float(np.max(np.abs(step))), 1e-12))
         if not -gradient @ step > DECREMENT * 1e-3 or not objective(x + step) < objective(x):
             break
         x = x + step
-        hessian = objective.hessian(x)
-    return x, hessian
+    return x, first - objective(x)
