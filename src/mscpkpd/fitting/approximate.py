@@ -13,8 +13,8 @@ from mscpkpd.fitting.coordinates import Coordinates
 from mscpkpd.fitting.draws import INTERVAL, Check
 from mscpkpd.fitting.focei import DECREMENT, Maximum, maximize
 from mscpkpd.fitting.population_tables import (
-    COLUMNS,
     individual_table,
+    population_table,
     prediction_table,
     shrinkage,
     spread_rows,
@@ -67,11 +67,10 @@ def approximate_fit(population: Population, method: str, seed: int) -> Outcome:
     shrunk = shrinkage(population, coordinates.theta(found.x), found.mode.eta, spreads.sd)
     rows = _rows(found)
     thetas = population.problem.names
-    table = pd.DataFrame([rows[name] for name in thetas] + spread_rows(coordinates, rows, {**_fixed(coordinates), **values}, shrunk))
-    table = table.reindex(columns=list(COLUMNS)).dropna(axis=1, how="all")
-    table["note"] = table["note"].fillna("")
+    spread = spread_rows(coordinates, rows, {**_fixed(coordinates), **values}, shrunk)
     kind = "mode" if method == "map" else "maximum of the likelihood"
-    table.attrs["interval"] = f"{kind} with {INTERVAL:.0%} asymptotic interval, transformed scale; cv in % (P5)"
+    interval = f"{kind} with {INTERVAL:.0%} asymptotic interval, transformed scale"
+    table = population_table([rows[name] for name in thetas] + spread, interval)
     posterior = _asymptotic(found)
     individuals = None
     if population.levels:

@@ -17,19 +17,17 @@ from mscpkpd.problem import Problem
 from mscpkpd.variability import SUMMARIES, Effect
 
 __all__ = [
-    "COLUMNS",
     "Shrinkage",
     "individual_table",
     "prediction_table",
     "shrinkage",
     "spread_rows",
+    "population_table",
     "statistics",
 ]
 
-COLUMNS = (
-    "parameter", "estimate", "lower", "upper", "sd", "rse", "cv", "eta_shrinkage_sd", "eta_shrinkage_var", "unit",
-    "sd_sandwich", "r_hat", "ess_bulk", "ess_tail", "learned", "note",
-)  # fmt: skip
+COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned")
+MORE = ("rse", "cv", "eta_shrinkage_sd", "eta_shrinkage_var", "sd_sandwich")  # where a fit has them
 
 
 @dataclass(frozen=True)
@@ -122,6 +120,15 @@ def spread_rows(
             product = float(rows[name]["estimate"]) * values[level.effects[i].omega_sd] * values[level.effects[j].omega_sd]
             out.append({"parameter": square, "estimate": product, "note": "covariance"})
     return out
+
+
+def population_table(rows: list[dict[str, Any]], interval: str) -> pd.DataFrame:
+    """Rows as the table of a fit; the columns of all fits, then those that this one has."""
+    table = pd.DataFrame(rows).reindex(columns=[*COLUMNS, *MORE, "note"])
+    table = table.drop(columns=[name for name in MORE if table[name].isna().all()])
+    table["note"] = table["note"].fillna("")
+    table.attrs["interval"] = f"{interval}; cv in % (P5)"
+    return table
 
 
 def _without_empty(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -311,7 +311,7 @@ def load_fit(folder: str | Path) -> Fit:
     try:
         record = json.loads((folder / MARK).read_text())
         table = pd.read_csv(folder / "summary.csv", dtype={"note": str})  # else all blank is a column of numbers
-        predictions = pd.read_csv(folder / "predictions.csv")
+        predictions = pd.read_csv(folder / "predictions.csv", dtype={"subject": str})  # "01" is a name
         individuals = _individuals(folder, record.get("individuals", ""))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} is no run folder: {error}", hint="the folder given to fit --out") from error

@@ -15,8 +15,8 @@ from mscpkpd.fitting.draws import INTERVAL, diagnose, highest_density, make_draw
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Arrays, Progress, sample_chains
 from mscpkpd.fitting.parametrization import parametrized
 from mscpkpd.fitting.population_tables import (
-    COLUMNS as POPULATION_COLUMNS,
     individual_table,
+    population_table,
     prediction_table,
     shrinkage,
     spread_rows,
@@ -89,9 +89,7 @@ def _hierarchical(population: Population, seed: int, how: Sampling, progress: Pr
     fixed = {effect.omega_sd: effect.sd for effect in population.effects}
     rows += spread_rows(coordinates, spreads, {**fixed, **values}, shrunk)
     rows += [prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
-    table = pd.DataFrame(rows).reindex(columns=list(POPULATION_COLUMNS)).drop(columns=["rse", "sd_sandwich"])
-    table["note"] = table["note"].fillna("")
-    table.attrs["interval"] = f"median with {INTERVAL:.0%} highest-density interval; cv in % (P5)"
+    table = population_table(rows, f"median with {INTERVAL:.0%} highest-density interval")
     individuals = None
     if etas is not None:
         deviations = np.std(each, axis=0, ddof=1)

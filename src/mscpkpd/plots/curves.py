@@ -44,7 +44,7 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
         model) and given [cells], the dose given by then. The unit is that of the output. At most six groups of equal
         doses, those with most rows.
     """
-    rows, groups = bind(fit.model, fit.study)
+    rows, groups = bind(fit.model, fit.study, fit.model.parameter_names)
     times = _grid(rows.time)
     usable = dataclasses.replace(fit, checks=())  # a fit that may not be used may still be looked at
     values = usable.sample(n_draws, seed)
@@ -117,4 +117,4 @@ def doses_text(regimen: Regimen) -> str:
 
 def group_of(fit: Fit) -> dict[str, int]:
     """Number of the group of equal doses of each subject."""
-    return {subject: k for k, group in enumerate(bind(fit.model, fit.study)[1]) for subject in group.subjects}
+    return {subject: k for k, group in enumerate(bind(fit.model, fit.study, fit.model.parameter_names)[1]) for subject in group.subjects}

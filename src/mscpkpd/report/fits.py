@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,11 @@ from mscpkpd.rounding import decimals, number, unit_text
 __all__ = ["CURVES", "SHOWN", "fit_content", "marks_of_fit"]
 
 CURVES, SHOWN = "curves.csv", "shown.csv"
-METHODS = {"nuts": "Posterior by NUTS", "least_squares": "Least squares"}
+METHODS = {
+    "nuts": "Posterior by NUTS", "least_squares": "Least squares", "map": "Mode of the posterior",
+    "foce": "Population likelihood by FOCE", "focei": "Population likelihood by FOCEI",
+    "laplace": "Population likelihood by Laplace",
+}  # fmt: skip
 MOST_ROWS = 400
 TOP = 3  # parameters named in the first sentences
 WIDE, PERCENT = " (wide)", "% of the dose"
@@ -70,6 +75,7 @@ def fit_content(folder: Path, *, show_data: bool = True) -> Content:
     parts = (
         Part("Data and fitted model", joined(gallery(data), _about_the_bands(fit, shown, show_data=show_data))),
         Part("Parameters", joined(gallery(learned), _parameters(fit), _held(fit))),
+        *((Part("Random effects", _random_effects(fit)),) if fit.individuals is not None and show_data else ()),
         Part("What the data did not inform", _not_informed(fit)),
         Part("Observations and predictions", _observations(fit, show_data=show_data)),
         Part("How it was made", _made(fit)),
@@ -153,6 +159,7 @@ def _about_the_bands(fit: Fit, shown: pd.DataFrame | None, *, show_data: bool) -
 
 def _parameters(fit: Fit) -> Html:
     sampled = bool(fit.table["learned"].notna().any())
+    mine = fit.table[fit.table["parameter"].isin(fit.model.parameter_names)]
     columns = (
         Column("parameter", lambda row: named(row["parameter"], fit.model.parameter(row["parameter"]).about)),
         *estimate_columns("estimate"),
@@ -161,7 +168,31 @@ def _parameters(fit: Fit) -> Html:
         Column("evidence and source of the prior", lambda row: _origin(fit.model.parameter(row["parameter"]))),
     )
     caption = f"Estimates: {fit.table.attrs.get('interval', '')}"
-    return table(fit.table.to_dict("records"), columns, caption=caption)
+    return table(mine.to_dict("records"), columns, caption=caption)
+
+
+def _random_effects(fit: Fit) -> Html:
+    """Spreads on both scales with shrinkage, the numbers of the whole fit, and each subject."""
+    spreads = fit.table[~fit.table["parameter"].isin(fit.model.parameter_names)]
+    percent = {"cv": "CV %", "eta_shrinkage_sd": "shrinkage (SD form)", "eta_shrinkage_var": "shrinkage (variance form)"}
+    columns = (
+        Column("random effect", lambda row: named(row["parameter"], row["note"])),
+        *estimate_columns("estimate"),
+        *(Column(title, partial(_cell, key), numeric=True) for key, title in percent.items()),
+    )
+    parts = [table(spreads.to_dict("records"), columns, caption=f"Spreads: {fit.table.attrs.get('interval', '')}")]
+    if fit.statistics:
+        parts.append(paragraph(", ".join(f"{name} {number(value)}" for name, value in fit.statistics.items())))
+    if fit.individuals is not None:
+        shown = tuple(Column(str(name), partial(_cell, str(name))) for name in fit.individuals.columns)
+        kind = fit.individuals.attrs.get("kind", "")
+        parts.append(details(f"Individuals: {kind}", table(fit.individuals.to_dict("records"), shown)))
+    return joined(*parts)
+
+
+def _cell(key: str, row: Mapping[Any, Any]) -> object:
+    value = row.get(key, "")
+    return number(value) if isinstance(value, float) else value
 
 
 def _sampled_columns(fit: Fit) -> tuple[Column, ...]:
