@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytensor
 import pytest
 from scipy import stats
 
+from mscpkpd.data import study_from_frame
 from mscpkpd.fitting.bayes import THETA
 from mscpkpd.fitting.chain import compile_problem
 from mscpkpd.fitting.coordinates import Coordinates
@@ -18,6 +20,7 @@ from mscpkpd.fitting.hierarchy import build_hierarchy
 from mscpkpd.fitting.parametrization import draw_names, parametrized
 from mscpkpd.model import Covariance, Variability
 from mscpkpd.population import Population, pose_population
+from mscpkpd.parameters import Prior
 from population_models import grid, one_compartment, table
 
 ENGINES = 1e-6  # L9
@@ -214,3 +217,24 @@ def test_the_form_is_chosen_by_what_the_data_say():
 
     assert of(np.linspace(1, 30, 12), 0.05) == ("subject",)
     assert of((1.0, 5.0), 0.5) == ()
+
+
+def test_p3_occasions_after_a_washout_are_exact_and_others_say_so():
+    """Two doses: each occasion has its kappa, and what the first leaves behind is named where it counts."""
+
+    def notes(second: float) -> str:
+        times = [1.0, 4.0, second + 1.0, second + 4.0]
+        rows = [
+            {"subject": f"S{i}", "time": t, "value": 1.0, "occasion": "12"[t > second], "dose": "100 mg"}
+            for i in range(3) for t in times
+        ]  # fmt: skip
+        doses = pd.DataFrame(
+            [{"subject": f"S{i}", "time": t, "dose": "100 mg", "route": "iv"} for i in range(3) for t in (0.0, second)]
+        )
+        frame = pd.DataFrame([{k: v for k, v in row.items() if k != "dose"} for row in rows]).assign(output="conc", unit="mg/L")
+        study = study_from_frame(frame, name="toy", time_unit="h", doses=doses)
+        model = one_compartment(Variability("CL", "occasion", 0.2, prior=Prior("halfnormal", (1.0,))))
+        return "; ".join(pose_population(model, study).notes)
+
+    assert notes(200.0) == ""
+    assert "what is left of earlier occasions, up to 23% of the prediction, is carried with the parameters" in notes(12.0)  # e^-1.3/(e^-1.3 + e^-0.1)

@@ -7,13 +7,14 @@ stand in one vector `eta`: level by level, group by group, effect by effect.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mscpkpd.data import Study
+from mscpkpd.dosing import Regimen
 from mscpkpd.errors import SolveError
 from mscpkpd.model import Model
 from mscpkpd.problem import TRIED, Problem, pose
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from mscpkpd.engine.predictions import Predictions
 
 __all__ = ["Population", "PopulationPrediction", "pose_population"]
+
+
+CARRIED = 0.01  # share of a prediction that may stem from earlier occasions without a word
 
 
 @dataclass(frozen=True)
@@ -330,7 +334,39 @@ def pose_population(
     columns = subject_values(model.fix(**fix) if fix else model, study)
     problem = pose(model, study, free, fix, by_subject=tuple(columns))
     levels, notes = levels_of(problem, random)
-    return _cases(problem, levels, columns, notes)
+    population = _cases(problem, levels, columns, notes)
+    return replace(population, notes=(*notes, *_carried_over(population)))
+
+
+def _carried_over(population: Population) -> tuple[str, ...]:
+    """Say where what is left of earlier doses is carried with the parameters of a later occasion.
+
+    A case is solved with its own parameters from time 0 on, which is exact where earlier doses have washed out.
+    """
+    problem = population.problem
+    values = population.individual(problem.start, np.zeros(population.offsets[-1]))
+    largest = 0.0
+    for c, g in enumerate(population.group):
+        mine = np.flatnonzero(population.case == c)
+        own = problem.rows.subject[mine[0]]
+        before = [
+            r for r in range(len(problem.rows))
+            if problem.rows.subject[r] == own and np.any(population.member[:, population.case[r]] != population.member[:, c])
+        ]  # fmt: skip
+        ends = [problem.rows.time[r] for r in before if problem.rows.time[r] < np.min(problem.rows.time[mine])]
+        if not ends:
+            continue
+        group = problem.groups[g]
+        earlier = Regimen(tuple(dose for dose in group.regimen if dose.time <= max(ends) * problem.hours))
+        left, _, _ = problem.predict_group(replace(group, regimen=earlier), mine, values[:, c], None)
+        whole, _, _ = problem.predict_group(group, mine, values[:, c], None)
+        largest = max(largest, float(np.max(np.abs(left)) / max(float(np.max(np.abs(whole))), 1e-300)))
+    if not largest > CARRIED:
+        return ()
+    return (
+        f"what is left of earlier occasions, up to {largest:.0%} of the prediction, is carried with the parameters of "
+        "the present one: an approximation, exact after a washout or a reset",
+    )
 
 
 def _cases(
