@@ -12,7 +12,14 @@ import pandas as pd
 
 from mscpkpd.fitting.result import LITTLE, Fit, load_fit
 from mscpkpd.parameters import Parameter
-from mscpkpd.plots import data_and_fit, fitted_curves, learned_shares, priors_and_posteriors, save
+from mscpkpd.plots import (
+    data_and_fit,
+    fitted_curves,
+    individual_fits,
+    learned_shares,
+    priors_and_posteriors,
+    save,
+)
 from mscpkpd.plots.learning import prior_in_force
 from mscpkpd.plots.observations import observed_rows
 from mscpkpd.plots.style import Marks
@@ -98,7 +105,10 @@ def _outputs(curves: pd.DataFrame) -> list[str]:
 def _data_picture(
     fit: Fit, curves: pd.DataFrame, output: str, folder: Path, shown: pd.DataFrame | None, *, show_data: bool
 ) -> Html:
-    figure = data_and_fit(fit, curves, output, marks=marks_of_fit(fit), individuals=show_data, shown=shown)
+    if fit.individuals is not None and "subject" in fit.individuals.columns and show_data:
+        figure = individual_fits(fit, output, marks=marks_of_fit(fit))
+    else:
+        figure = data_and_fit(fit, curves, output, marks=marks_of_fit(fit), individuals=show_data, shown=shown)
     return _picture(figure, folder, f"data_{output}", f"Data and fitted model of {output}")
 
 
