@@ -47,7 +47,7 @@ lock:  ## resolve the newest versions into constraints.txt, for all supported Py
 	@echo "Resolving constraints.txt ..."
 	@$(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
 		--custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
 
 clean:  ## remove the virtual environments, caches and build products

@@ -1,6 +1,6 @@
 """Rule L9: the two engines agree, whatever the draw and the regimen, for every model that both can solve.
 
-Every new shape of a regimen is compiled, so that this takes an hour; `test_engine_exact` has the core alone, quickly.
+`test_engine_exact` has the core alone, with regimens of many shapes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from designs import DESIGNS
 from mscpkpd.dosing import Dose, Regimen
 from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import build_system
+from mscpkpd.units import to_unit
 from reference.runs import run
 
 AT_DEFAULTS, AT_TIGHT = 1e-6, 1e-8
 TIGHT = 1e-12  # relative tolerance of the adaptive engine, as the rule asks
+SLOPE = 1e-6  # of derivatives
+REFUSED = 0.9  # the least share of draws that the exact engine solves
 FLOOR = 1e-3  # of the largest value of a series
 EMPTY = 1e-9  # of the largest amount anywhere: a state with less holds what rounding has left there
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
@@ -40,51 +43,88 @@ def both():
     return found
 
 
+@cache
+def moving(design):
+    """Parameters that the states depend on."""
+    described = design.load()
+    routes = tuple(sorted({*described.route_names, *design.regimen.routes}))
+    return frozenset(build_system(described, described.state_names, routes).parameters)
+
+
+def hours(design):
+    """Length of the time unit of its model, in which its times are; doses are in hours."""
+    return to_unit(f"1 {design.load().time}", "h")
+
+
 def names():
     return sorted(both())
 
 
 @st.composite
 def regimens(draw, design):
-    """One to three doses, by the routes and in the amounts of a design, some of them infused."""
-    own, doses = design.regimen.doses, []
-    for _ in range(draw(st.integers(1, 3))):
-        like = draw(st.sampled_from(own))
-        times = draw(st.integers(0, 60)) / 60 * max(design.times)
-        length = draw(st.sampled_from((0.0, like.duration or 1.5)))
-        amount = like.amount * draw(st.integers(1, 20)) / 10
-        doses.append(Dose(times, amount, like.unit, like.route, length, like.viable))
+    """An infusion and a bolus, at any times and of any size, perhaps one during the other: one shape to compile."""
+    own, doses, span = design.regimen.doses, [], max(design.times) * hours(design)
+    lengths = (draw(st.integers(1, 30)) / 60 * span, 0.0)
+    for like, length in zip((own[0], own[-1]), lengths, strict=True):
+        time, amount = draw(st.integers(0, 60)) / 61 * span, like.amount * draw(st.integers(1, 20)) / 10
+        doses.append(Dose(time, amount, like.unit, like.route, length, like.viable))
     return Regimen(tuple(sorted(doses, key=lambda dose: dose.time)))
 
 
 def drawn(described, seed):
-    """Values from the priors, as a sampler may try them."""
+    """Values from the priors, as a sampler may try them; in one draw of four, the cells leave all organs alike."""
     rng = np.random.default_rng(seed)
-    return {name: float(described.parameter(name).prior.sample(rng, 1)[0]) for name in described.free_names}
+    values = {name: float(described.parameter(name).prior.sample(rng, 1)[0]) for name in described.free_names}
+    if seed % 4 == 0 and {"k_L", "k_T"} <= set(described.parameter_names):
+        values["k_T"] = values.get("k_L", described.values["k_L"])
+    return values
 
 
-def agree(design, seed, regimen, by=()):
-    described = design.load()
-    chosen = {"values": drawn(described, seed), "weight": design.weight, "by": by}
-    exact = run(described, regimen, design.path_times, engine="exact", **chosen)
+def compare(exact, stiff, allowed, by=()):
+    """Compare every state, and every derivative relative to its parameter."""
+    assert stiff.path.ok, stiff.path.failure
+    most = np.max(np.abs(stiff.path.states))
+    for state in exact.system.states:
+        size = np.max(np.abs(stiff[state])) + EMPTY * most
+        near = {"rtol": allowed, "atol": allowed * FLOOR * size}
+        np.testing.assert_allclose(exact[state], stiff[state], **near, err_msg=state)
+        for name in by:
+            scale = abs(dict(zip(exact.system.parameters, exact.values, strict=True))[name])
+            mine, other = exact.slope(state, name) * scale, stiff.slope(state, name) * scale
+            near = {"rtol": SLOPE, "atol": SLOPE * max(np.max(np.abs(other)), size)}
+            np.testing.assert_allclose(mine, other, **near, err_msg=f"{state} by {name}")
+
+
+def times_of(design, regimen):
+    """Those of the design, and the moments at which a state may be largest."""
+    begins = np.array([dose.time for dose in regimen.doses]) / hours(design)
+    lengths = [dose.duration / hours(design) or max(design.times) / 7 for dose in regimen.doses]
+    return np.unique([*design.path_times, *begins, *(begins + lengths)])
+
+
+def agree(design, seed, regimen):
+    described, times = design.load(), times_of(design, regimen)
+    by = tuple(name for name in described.free_names if name in moving(design))
+    chosen = {"values": drawn(described, seed), "weight": design.weight}
+    exact = run(described, regimen, times, engine="exact", by=by, **chosen)
     if not exact.path.ok:  # a rate so fast, or a fall so steep, that it says so
         assert "would be needed" in exact.path.failure, exact.path.failure
-        return
-    for tolerance, allowed in ((None, AT_DEFAULTS), (TIGHT, AT_TIGHT)):
-        options = {"tolerance": tolerance} if tolerance else {}
-        stiff = run(described, regimen, design.path_times, engine="stiff", **options, **chosen)
-        assert stiff.path.ok, stiff.path.failure
-        most = np.max(np.abs(stiff.path.states))
-        for state in exact.system.states:
-            size = np.max(np.abs(stiff[state])) + EMPTY * most
-            np.testing.assert_allclose(
-                exact[state], stiff[state], rtol=allowed, atol=allowed * FLOOR * size, err_msg=f"{state}, {tolerance}"
-            )
+        return False
+    compare(exact, run(described, regimen, times, engine="stiff", **chosen), AT_DEFAULTS)
+    tight = run(described, regimen, times, engine="stiff", by=by, tolerance=TIGHT, **chosen)
+    compare(exact, tight, AT_TIGHT, by)
+    return True
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names())
-@given(data=st.data())
-@settings(max_examples=200, **QUIET)
-def test_both_engines_agree_for_many_draws_of_any_model(name, data):
-    agree(both()[name], data.draw(st.integers(0, 10_000)), data.draw(regimens(both()[name])))
+def test_both_engines_agree_for_many_draws_of_any_model(name):
+    design, solved = both()[name], []
+
+    @given(seed=st.integers(0, 10_000), regimen=regimens(design))
+    @settings(max_examples=200, **QUIET)
+    def each(seed, regimen):
+        solved.append(agree(design, seed, regimen))
+
+    each()
+    assert np.mean(solved) > REFUSED

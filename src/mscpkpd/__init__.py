@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__ imports a name when it is used
     from mscpkpd import errors, plots, report
+    from mscpkpd.calibration import calibrate
     from mscpkpd.cohort import read_cohort
     from mscpkpd.data import Study, read_study
     from mscpkpd.designs import Design
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.model import Model
     from mscpkpd.modelfile import load_model, load_regimen, models
     from mscpkpd.noncompartmental import nca
+    from mscpkpd.predictive import npde, vpc
     from mscpkpd.responder import Responder, load_responder
     from mscpkpd.simulation import simulate
 
@@ -36,6 +38,7 @@ _PUBLIC = {
     "Responder": "responder",
     "Study": "data",
     "bolus": "dosing",
+    "calibrate": "calibration",
     "exposure": "exposures",
     "fit": "fitting.api",
     "infusion": "dosing",
@@ -46,10 +49,12 @@ _PUBLIC = {
     "load_responder": "responder",
     "models": "modelfile",
     "nca": "noncompartmental",
+    "npde": "predictive",
     "read_cohort": "cohort",
     "read_study": "data",
     "simulate": "simulation",
     "to_pymc": "fitting.api",
+    "vpc": "predictive",
 }
 _MODULES = ("errors", "plots", "report")
 
@@ -61,6 +66,7 @@ __all__ = [
     "Responder",
     "Study",
     "bolus",
+    "calibrate",
     "errors",
     "exposure",
     "fit",
@@ -72,12 +78,14 @@ __all__ = [
     "load_responder",
     "models",
     "nca",
+    "npde",
     "plots",
     "read_cohort",
     "read_study",
     "report",
     "simulate",
     "to_pymc",
+    "vpc",
 ]
 
 

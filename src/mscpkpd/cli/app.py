@@ -15,7 +15,18 @@ from typing import Annotated, Any
 
 import typer
 
-from mscpkpd.cli import checking, fitting, library, noncompartmental, scoring, showing, simulating, validating
+from mscpkpd.cli import (
+    calibrating,
+    checking,
+    fitting,
+    library,
+    noncompartmental,
+    predictive,
+    scoring,
+    showing,
+    simulating,
+    validating,
+)
 from mscpkpd.cli.console import say, show_json, warn
 from mscpkpd.errors import MscError
 
@@ -33,6 +44,8 @@ app.command("check")(checking.check)
 app.command("fit")(fitting.fit)
 app.command("simulate")(simulating.simulate)
 app.command("nca")(noncompartmental.nca)
+app.command("vpc")(predictive.vpc)
+app.command("calibrate")(calibrating.calibrate)
 app.command("score")(scoring.score)
 app.command("new")(library.new)
 app.command("report")(showing.report)

@@ -14,15 +14,13 @@ from mscpkpd.dosing import Regimen
 from mscpkpd.engine.compiled import Found
 from mscpkpd.engine.exact import require_order
 from mscpkpd.engine.plan import Plan, plan_of
-from mscpkpd.engine.planned import doses_of, shape_of, solver_of
+from mscpkpd.engine.planned import doses_of, shape_of, solver_of, subjects_together
 from mscpkpd.engine.resolution import Resolution, finer_than, guessed
 from mscpkpd.engine.solve import solve
 from mscpkpd.engine.system import System
 from mscpkpd.errors import DosingError, SolveError
 
 __all__ = ["solve_batch"]
-
-CHUNK = 32  # subjects solved together
 
 
 def solve_batch(
@@ -102,11 +100,12 @@ class _Subjects:
         for i, resolution in enumerate(guessed(self.system, self.values, layout.switches, longest, tolerance)):
             if resolution is not None:
                 waiting[resolution].append(i)
+        size = subjects_together()
         while waiting:
             resolution, subjects = waiting.popitem()
-            for start in range(0, len(subjects), CHUNK):
-                chosen = subjects[start : start + CHUNK]
-                found = self._together(resolution, chosen)
+            for start in range(0, len(subjects), size):
+                chosen = subjects[start : start + size]
+                found = self._together(resolution, chosen, size)
                 for k, i in enumerate(chosen):
                     finer = _finer(found, k, resolution, tolerance)
                     if finer == resolution:
@@ -115,8 +114,8 @@ class _Subjects:
                         waiting[finer].append(i)
         return states
 
-    def _together(self, resolution: Resolution, chosen: list[int]) -> Found:
-        filled = chosen + chosen[-1:] * (CHUNK - len(chosen))  # one size, compiled once
+    def _together(self, resolution: Resolution, chosen: list[int], size: int) -> Found:
+        filled = chosen + chosen[-1:] * (size - len(chosen))  # one size, compiled once
         doses, layout = doses_of([self.plan], self.weights[filled])
         solver = solver_of(self.system, shape_of(self.plan), self.wanted, resolution, "states")
         return Found(*(np.asarray(each) for each in solver(self.values[:, filled], doses, layout)))

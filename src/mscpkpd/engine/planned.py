@@ -17,7 +17,10 @@ from mscpkpd.engine.resolution import Resolution
 from mscpkpd.engine.system import System
 from mscpkpd.engine.traced import Equations
 
-__all__ = ["Doses", "Pick", "Shape", "doses_of", "function_of", "pulled", "shape_of", "solver_of"]
+__all__ = ["Doses", "Pick", "Shape", "doses_of", "function_of", "pulled", "shape_of", "solver_of", "subjects_together"]
+
+# What a core keeps in its cache, and what keeps an accelerator busy.
+CHUNK, CHUNK_ACCELERATED = 32, 1024
 
 
 class Doses(NamedTuple):
@@ -77,6 +80,11 @@ class Shape(NamedTuple):
     alike: tuple[int, ...]
     times: int
     anew: bytes
+
+
+def subjects_together() -> int:
+    """How many subjects a solver should be given at a time on this machine."""
+    return CHUNK if jax.default_backend() == "cpu" else CHUNK_ACCELERATED
 
 
 def shape_of(plan: Plan) -> Shape:

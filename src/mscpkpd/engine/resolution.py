@@ -18,7 +18,7 @@ __all__ = ["LEVELS", "MOST_LEVELS", "SHARE", "Resolution", "finer_than", "guesse
 LEVELS, MOST_LEVELS, MOST_STEPS = 2, 48, 16
 # By the least tolerance that they are meant for: fastest rate times the first group of steps, steps in each group of
 # one size, and points in each step. With the last, what is a millionth of what it was or will be keeps nine digits.
-MEANT_FOR = ((1e-6, 4.0, 1, 8), (5e-9, 4.0, 2, 8), (0.0, 0.25, 3, 9))
+MEANT_FOR = ((1e-6, 4.0, 1, 8), (5e-9, 4.0, 2, 8), (0.0, 0.25, 4, 9))
 # The last coefficient of a polynomial is about ten times what it leaves out, in steps as short as these.
 SHARE = 10.0
 
@@ -37,7 +37,7 @@ class Resolution(NamedTuple):
     """
 
     levels: int
-    steps: int = 3
+    steps: int = 4
     points: int = 9
 
 

@@ -6,6 +6,7 @@ parameters that the data did not inform says "prior only"; invented data say "SY
 
 from __future__ import annotations
 
+from mscpkpd.plots.calibration import rank_plots
 from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.designs import identifiability
 from mscpkpd.plots.diagram import structure
@@ -14,6 +15,7 @@ from mscpkpd.plots.individuals import individual_fits
 from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
+from mscpkpd.plots.predictive import prediction_errors, visual_check
 from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
 from mscpkpd.plots.studies import raw_data
 from mscpkpd.plots.style import Marks, save
@@ -29,11 +31,14 @@ __all__ = [
     "identifiability",
     "individual_fits",
     "learned_shares",
+    "prediction_errors",
     "priors_and_posteriors",
+    "rank_plots",
     "raw_data",
     "save",
     "schedules_side_by_side",
     "scored_patients",
     "structure",
     "terminal_phases",
+    "visual_check",
 ]
