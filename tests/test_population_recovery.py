@@ -72,3 +72,19 @@ def test_nuts_recovers_the_truth_of_twelve_subjects():
             low, high = np.quantile(fitted.posterior.learned[name], [0.05, 0.95])
             covered += int(low < truth < high)
     assert stats.binom(30, 0.9).ppf(0.001) <= covered
+
+
+def test_replicates_of_a_fit_have_other_subjects_each_time():
+    """V1, V7: the spread between simulated subjects is that of the fit, residual error aside."""
+    from mscpkpd.predictive.replicates import replicates
+
+    model = hierarchical()
+    fitted = fit(model, simulated(model, 8, 3), "focei")
+    found = replicates(fitted, 500, seed=1)
+    assert fitted.settings["random"] == ["CL:subject", "V:subject"]
+    table_ = fitted.table.set_index("parameter")["estimate"]
+    early = found.time == TIMES[0]
+    # at 0.5 h the logarithm of the concentration is -ln V - CL/V t: nearly the effect on V alone
+    spread = np.std(np.log(found.simulated[:, early]), ddof=1)
+    assert spread == pytest.approx(np.hypot(table_["omega_sd_V"], table_["s"]), rel=0.1)
+    np.testing.assert_allclose(found.predicted, fitted.predictions["population"])

@@ -136,6 +136,7 @@ def fit(
         "seconds": round(time.time() - began, 1),
         "free": list(outcome.names),
         "fixed": dict(fix or {}),
+        "random": [f"{e.parameter}:{e.level}" for e in population.effects] if population else [],
         "uninformed": list(problem.uninformed),
         "tolerance": problem.tolerance,
         "versions": versions(),

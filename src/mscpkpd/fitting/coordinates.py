@@ -7,7 +7,7 @@ then a product, and every vector y gives a valid matrix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import lgamma, log
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from mscpkpd.population import Population
-from mscpkpd.variability import Effect, Level
+from mscpkpd.variability import Level
 
-__all__ = ["Coordinates", "Spreads", "cholesky_rows", "lkj_exponents"]
+__all__ = ["Coordinates", "Spreads", "cholesky_rows", "drawn_effects", "lkj_exponents", "spreads_from"]
 
 EDGE = 0.99  # of a partial correlation where a search starts
 
@@ -120,9 +120,38 @@ class Coordinates:
                 at += 1
         return total
 
-    def covered(self, level: Level) -> tuple[Effect, ...]:
-        """Effects of a level whose spread is estimated."""
-        return tuple(effect for effect in level.effects if effect.prior.is_free)
+
+def spreads_from(population: Population, values: Mapping[str, float]) -> Spreads:
+    """Spreads from the named estimates of a fit; what is not among them is as the model file states.
+
+    Parameters
+    ----------
+    population : Population
+    values : mapping of str to float
+        ``omega_sd_CL``, ``corr_CL__V``, ... by name.
+
+    Returns
+    -------
+    Spreads
+    """
+    sd = np.array([float(values.get(effect.omega_sd, effect.sd)) for effect in population.effects])
+    roots = []
+    for level in population.levels:
+        matrix = np.eye(len(level.effects))
+        for name, stated, (i, j) in zip(level.correlation_names, level.correlations, level.pairs, strict=True):
+            matrix[i, j] = matrix[j, i] = float(values.get(name, stated))
+        roots.append(np.linalg.cholesky(matrix))
+    return Spreads(sd, tuple(roots))
+
+
+def drawn_effects(population: Population, spreads: Spreads, rng: np.random.Generator) -> np.ndarray:
+    """Random effects of new groups in place of those of the data, shape (n_eta,)."""
+    parts, first = [np.zeros(0)], 0
+    for level, root in zip(population.levels, spreads.roots, strict=True):
+        sd = spreads.sd[first : first + len(level.effects)]
+        first += len(level.effects)
+        parts.append((rng.standard_normal((len(level.labels), len(sd))) @ root.T * sd).reshape(-1))
+    return np.concatenate(parts)
 
 
 def cholesky_rows(size: int, partial: Sequence[Any], root: Callable[[Any], Any]) -> list[list[Any]]:
