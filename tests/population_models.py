@@ -68,7 +68,7 @@ def grid(subjects: int, times: tuple[float, ...], value: float = 5.0, **columns:
     """Rows of subjects S1, S2, ... at the same times, with values that scatter."""
     rng = np.random.default_rng(3)
     return [
-        {"subject": f"S{i}", "time": t, "value": round(value * float(np.exp(0.2 * rng.standard_normal())), 3), **columns}
+        {"subject": f"S{i}", "time": t, "value": round(value * np.exp(0.2 * rng.standard_normal()), 3), **columns}
         for i in range(1, subjects + 1)
         for t in times
     ]

@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 
 import test_theophylline as known
+from mscpkpd.data import read_study
 from mscpkpd.fitting.api import fit
 from mscpkpd.modelfile import library_path, load_model
-from mscpkpd.data import read_study
 from printed import DOCS, blocks_of, page, run_python, run_shell
 
 PAGE = page("theophylline.md")
 BLOCKS = blocks_of(PAGE)
-ROWS = {
-    cells[0]: [float(x) for x in cells[1:]]
-    for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", PAGE, re.MULTILINE))
-    if re.fullmatch(r"-?[\d.]+", cells[-1])
-}  # fmt: skip
+LINES = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
+ROWS = {cells[0]: [float(x) for x in cells[1:]] for cells in LINES if re.fullmatch(r"-?[\d.]+", cells[-1])}
 
 
 def test_the_blocks_run_as_printed(tmp_path, monkeypatch, capsys):

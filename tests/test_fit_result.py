@@ -11,8 +11,8 @@ import pytest
 from mscpkpd.data import study_from_frame
 from mscpkpd.errors import FitError, InputError, UnknownName, UsageError
 from mscpkpd.fitting.api import fit, load_fit
-from mscpkpd.fitting.sampled import from_prior
 from mscpkpd.fitting.draws import Check, diagnose, highest_density, make_draws
+from mscpkpd.fitting.sampled import from_prior
 from mscpkpd.modelfile import load_model
 
 

@@ -105,7 +105,9 @@ def test_the_search_finds_what_the_multivariate_normal_says():
     h = 1e-3 * np.eye(len(found.x))
     exact = [
         [
-            sum(a * b * multivariate_normal(population, found.x + a * h[i] + b * h[j]) for a in (1, -1) for b in (1, -1))
+            sum(
+                a * b * multivariate_normal(population, found.x + a * h[i] + b * h[j]) for a in (1, -1) for b in (1, -1)
+            )
             for j in range(len(h))
         ]
         for i in range(len(h))
@@ -145,6 +147,7 @@ def test_laplace_is_near_quadrature_and_its_error_shrinks_with_the_data():
 
 def test_p11_foce_freezes_the_spread_at_eta_0_and_focei_does_not():
     """The same where the error is additive; different where it grows with the prediction, by the formula of P11."""
+
     def at(noise: str, how: str) -> float:
         model = one_compartment(Variability("CL", "subject", 0.5), noise=noise)
         marginal = Marginal(pose_population(model, table(grid(3, TIMES, 1.5))), how)
@@ -154,8 +157,13 @@ def test_p11_foce_freezes_the_spread_at_eta_0_and_focei_does_not():
     assert abs(at("proportional(s)", "foce") - at("proportional(s)", "focei")) > 0.1
 
 
-@pytest.mark.parametrize("noise", ["lognormal(b)", "proportional(b)", "additive(a)", "combined1(a, b)", "combined2(a, b)",
-                                   "power(b, 1)", "student(4, a)"])  # fmt: skip
+NOISES = (
+    "lognormal(b)", "proportional(b)", "additive(a)", "combined1(a, b)", "combined2(a, b)", "power(b, 1)",
+    "student(4, a)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("frozen", [False, True])
 def test_the_density_of_a_row_and_its_slope(tmp_path, noise, frozen):
     """Every kind of row (B5 to B9, B16): the value against that of `Noise`, the slope against differences."""
@@ -173,8 +181,13 @@ def test_the_density_of_a_row_and_its_slope(tmp_path, noise, frozen):
     got = densities(problem, f, values, fixed)
     if not frozen:
         law = problem.model.output("conc").noise
-        expected = [law.log_density(70.0, f[0], values), law.log_cdf(20.0, f[1], values), law.log_sf(60.0, f[2], values),
-                    law.log_interval(30.0, 50.0, f[3], values), stats.norm(52.0, 4.5).logpdf(55.0)]  # fmt: skip
+        expected = [
+            law.log_density(70.0, f[0], values),
+            law.log_cdf(20.0, f[1], values),
+            law.log_sf(60.0, f[2], values),
+            law.log_interval(30.0, 50.0, f[3], values),
+            stats.norm(52.0, 4.5).logpdf(55.0),
+        ]
         np.testing.assert_allclose(got.value, expected, rtol=1e-10)
     step = 1e-4
     up, down = (densities(problem, f + s, values, fixed).value for s in (step, -step))
@@ -196,7 +209,8 @@ def test_tails_of_a_density_do_not_underflow(tmp_path):
 def test_partial_correlations_give_the_matrix_that_they_came_from():
     """From correlations to coordinates and back, for three effects (P4)."""
     spread = (C0, SLOPE, Variability("k", "subject", 0.2))
-    model = linear(*spread, covariance=(Covariance("subject", "full", 2.0, (("c0", "slope", 0.4), ("c0", "k", -0.3))),))
+    correlations = (("c0", "slope", 0.4), ("c0", "k", -0.3))
+    model = linear(*spread, covariance=(Covariance("subject", "full", 2.0, correlations),))
     model = model.with_prior("k", "lognormal(0.1, 0.5)")
     coordinates = Coordinates(pose_population(model, table(grid(4, TIMES))))
     assert coordinates.names[-3:] == ("corr_c0__slope", "corr_c0__k", "corr_slope__k")

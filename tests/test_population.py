@@ -19,8 +19,8 @@ from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.hierarchy import build_hierarchy
 from mscpkpd.fitting.parametrization import draw_names, parametrized
 from mscpkpd.model import Covariance, Variability
-from mscpkpd.population import Population, pose_population
 from mscpkpd.parameters import Prior
+from mscpkpd.population import Population, pose_population
 from population_models import grid, one_compartment, table
 
 ENGINES = 1e-6  # L9
@@ -60,9 +60,9 @@ def test_derivatives_by_effects_and_typical_values(population):
     step = 1e-5
     for k in range(len(eta)):
         move = step * (np.arange(len(eta)) == k)
-        difference = (population.predict(theta, eta + move).value - population.predict(theta, eta - move).value) / (2 * step)
+        difference = population.predict(theta, eta + move).value - population.predict(theta, eta - move).value
         mine = population.places[:, population.case] == k
-        np.testing.assert_allclose(np.sum(found.by_eta.T * mine, axis=0), difference, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(np.sum(found.by_eta.T * mine, axis=0), difference / (2 * step), rtol=1e-6, atol=1e-8)
     for k in range(len(theta)):
         move = step * theta[k] * (np.arange(len(theta)) == k)
         difference = population.predict(theta + move, eta).value - population.predict(theta - move, eta).value
@@ -94,7 +94,8 @@ def any_frame(population: Population) -> Frame:
     """Coordinates about the start, in which everything depends on everything before it."""
     start = Coordinates(population).start
     n, rng = len(start) + population.offsets[-1], np.random.default_rng(7)
-    return Frame(np.append(start, np.zeros(n - len(start))), 0.1 * np.tril(rng.standard_normal((n, n))) + 0.3 * np.eye(n))
+    axes = 0.1 * np.tril(rng.standard_normal((n, n))) + 0.3 * np.eye(n)
+    return Frame(np.append(start, np.zeros(n - len(start))), axes)
 
 
 def reference(population: Population, x: np.ndarray, eta: np.ndarray) -> float:
@@ -115,7 +116,7 @@ def reference(population: Population, x: np.ndarray, eta: np.ndarray) -> float:
 
 @pytest.mark.parametrize("centred", [(), ("subject", "lot")])
 def test_the_sampled_density_is_that_of_the_formulas(population, centred):
-    """In a frame, centred and not: up to one constant, with the Jacobian of the change of form; gradient by differences."""
+    """In a frame, centred and not: up to one constant, with the Jacobian of the form; gradient by differences."""
     chosen = replace(population, centred=centred)
     frame = any_frame(chosen)
     model = build_hierarchy(chosen, frame)
@@ -154,8 +155,11 @@ def test_the_user_s_model_has_the_same_density(population):
     log_density = model.compile_logp(mode=FAST, jacobian=False)
     rng = np.random.default_rng(2)
     at = {name: value + 0.1 * rng.standard_normal(np.shape(value)) for name, value in start.items()}
-    outputs = [model[name] for name in (*population.problem.names, "omega_sd_CL", "omega_sd_V", "omega_sd_CL_occasion",
-                                        "omega_sd_V_lot", "partial_subject", "eta_CL", "eta_V", "kappa_CL", "eta_V_lot")]  # fmt: skip
+    names = (
+        *population.problem.names, "omega_sd_CL", "omega_sd_V", "omega_sd_CL_occasion", "omega_sd_V_lot",
+        "partial_subject", "eta_CL", "eta_V", "kappa_CL", "eta_V_lot",
+    )  # fmt: skip
+    outputs = [model[name] for name in names]
     replaced = model.replace_rvs_by_values(outputs)
     values = pytensor.function(model.value_vars, replaced, mode=FAST, on_unused_input="ignore")(
         *(at[v.name] for v in model.value_vars)
@@ -207,7 +211,7 @@ def test_the_form_is_chosen_by_what_the_data_say():
 
     def of(times, noise):
         rows = [
-            {"subject": f"S{i}", "time": t, "value": float(2 * np.exp(-0.1 * c * t) * np.exp(noise * rng.standard_normal()))}
+            {"subject": f"S{i}", "time": t, "value": 2 * np.exp(noise * rng.standard_normal() - 0.1 * c * t)}
             for i, c in enumerate(np.exp(0.5 * rng.standard_normal(8)))
             for t in times
         ]
@@ -225,16 +229,17 @@ def test_p3_occasions_after_a_washout_are_exact_and_others_say_so():
     def notes(second: float) -> str:
         times = [1.0, 4.0, second + 1.0, second + 4.0]
         rows = [
-            {"subject": f"S{i}", "time": t, "value": 1.0, "occasion": "12"[t > second], "dose": "100 mg"}
+            {"subject": f"S{i}", "time": t, "value": 1.0, "occasion": "12"[t > second]}
             for i in range(3) for t in times
         ]  # fmt: skip
         doses = pd.DataFrame(
             [{"subject": f"S{i}", "time": t, "dose": "100 mg", "route": "iv"} for i in range(3) for t in (0.0, second)]
         )
-        frame = pd.DataFrame([{k: v for k, v in row.items() if k != "dose"} for row in rows]).assign(output="conc", unit="mg/L")
+        frame = pd.DataFrame(rows).assign(output="conc", unit="mg/L")
         study = study_from_frame(frame, name="toy", time_unit="h", doses=doses)
         model = one_compartment(Variability("CL", "occasion", 0.2, prior=Prior("halfnormal", (1.0,))))
         return "; ".join(pose_population(model, study).notes)
 
     assert notes(200.0) == ""
-    assert "what is left of earlier occasions, up to 23% of the prediction, is carried with the parameters" in notes(12.0)  # e^-1.3/(e^-1.3 + e^-0.1)
+    share = np.exp(-1.3) / (np.exp(-1.3) + np.exp(-0.1))
+    assert f"what is left of earlier occasions, up to {share:.0%} of the prediction, is carried" in notes(12.0)

@@ -1,4 +1,4 @@
-"""Simulated truth comes back: typical values, variances and correlations of a hierarchical model, with their coverage."""
+"""Simulated truth comes back: typical values, variances and correlations of a hierarchy, and their coverage."""
 
 from __future__ import annotations
 

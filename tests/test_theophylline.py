@@ -106,7 +106,8 @@ def test_standard_errors_are_those_of_nlme(fitted):
         row = table.loc[name]
         assert row["sd"] / row["estimate"] == pytest.approx(error, rel=0.05)
         assert row["rse"] == pytest.approx(100 * row["sd"] / row["estimate"])
-        assert np.log(row["upper"] / row["lower"]) == pytest.approx(2 * 1.959964 * row["sd"] / row["estimate"], rel=1e-6)
+        width = 2 * 1.959964 * row["sd"] / row["estimate"]
+        assert np.log(row["upper"] / row["lower"]) == pytest.approx(width, rel=1e-6)
         assert 0.5 < row["sd_sandwich"] / row["sd"] < 2
 
 
@@ -167,9 +168,7 @@ def test_a_search_that_did_not_converge_says_so_first(model, study, monkeypatch)
 def test_least_squares_by_subject_is_nls(model, study, subject):
     """One subject at a time: estimates to 1e-3 of R's on the natural-log scale, residual SD to 1e-3."""
     one = study.subject(subject)
-    alone = dataclasses.replace(
-        study, subjects=(one,), records=tuple(r for r in study.records if r.subject == subject)
-    )
+    alone = dataclasses.replace(study, subjects=(one,), records=tuple(r for r in study.records if r.subject == subject))
     found = fit(model, alone, "least_squares", free=["ke", "ka", "CL", "sigma_conc"], fix={"weight": one.weight})
     assert found.ok
     table = found.table.set_index("parameter")

@@ -178,9 +178,7 @@ def _given_before(study: Study, record: Record) -> int | None:
     return sum(dose.time <= record.time * (1 + 1e-11) for dose in doses) - record.pre_dose
 
 
-def _check_covariates(
-    model: Model, study: Study, by_subject: Collection[str], findings: list[MscError]
-) -> None:
+def _check_covariates(model: Model, study: Study, by_subject: Collection[str], findings: list[MscError]) -> None:
     """Refuse a column that is a parameter of the model: a fit has one value for all subjects."""
     names = {name.casefold(): name for name in model.parameter_names if name not in by_subject}
     seen: set[str] = set()

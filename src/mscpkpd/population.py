@@ -333,7 +333,7 @@ def pose_population(
     """
     columns = subject_values(model.fix(**fix) if fix else model, study)
     problem = pose(model, study, free, fix, by_subject=tuple(columns))
-    levels, notes = levels_of(problem, random)
+    levels, notes = levels_of(problem, random=random)
     population = _cases(problem, levels, columns, notes)
     return replace(population, notes=(*notes, *_carried_over(population)))
 
@@ -348,24 +348,21 @@ def _carried_over(population: Population) -> tuple[str, ...]:
     largest = 0.0
     for c, g in enumerate(population.group):
         mine = np.flatnonzero(population.case == c)
-        own = problem.rows.subject[mine[0]]
-        before = [
-            r for r in range(len(problem.rows))
-            if problem.rows.subject[r] == own and np.any(population.member[:, population.case[r]] != population.member[:, c])
-        ]  # fmt: skip
-        ends = [problem.rows.time[r] for r in before if problem.rows.time[r] < np.min(problem.rows.time[mine])]
-        if not ends:
+        own = np.array([subject == problem.rows.subject[mine[0]] for subject in problem.rows.subject])
+        other = np.any(population.member[:, population.case] != population.member[:, c, None], axis=0)
+        ends = problem.rows.time[own & other & (problem.rows.time < np.min(problem.rows.time[mine]))]
+        if not len(ends):
             continue
         group = problem.groups[g]
-        earlier = Regimen(tuple(dose for dose in group.regimen if dose.time <= max(ends) * problem.hours))
+        earlier = Regimen(tuple(dose for dose in group.regimen if dose.time <= np.max(ends) * problem.hours))
         left, _, _ = problem.predict_group(replace(group, regimen=earlier), mine, values[:, c], None)
         whole, _, _ = problem.predict_group(group, mine, values[:, c], None)
         largest = max(largest, float(np.max(np.abs(left)) / max(float(np.max(np.abs(whole))), 1e-300)))
     if not largest > CARRIED:
         return ()
+    share = f"what is left of earlier occasions, up to {largest:.0%} of the prediction"
     return (
-        f"what is left of earlier occasions, up to {largest:.0%} of the prediction, is carried with the parameters of "
-        "the present one: an approximation, exact after a washout or a reset",
+        f"{share}, is carried with the parameters of the present one, which is exact after a washout or a reset alone",
     )
 
 

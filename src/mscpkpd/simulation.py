@@ -174,7 +174,8 @@ def simulate(
     -----
     A value at the time of a dose is after it (rule E4); in an event table rows count in their order (E1 to E3), steady
     states are solved (E31), covariates that change are refused by name. Between-subject deviations are
-    normal on the transformed scale of their parameter (P2; with the spreads of a fit that has them), with one random stream per subject and parameter (G3). From 1000
+    normal on the transformed scale of their parameter (P2; with the spreads of a fit that has them), with one random
+    stream per subject and parameter (G3). From 1000
     solves of a schedule on, a model without feedback is solved in batches by the exact engine: the same to 1e-6.
     """
     if events is not None:

@@ -6,13 +6,13 @@ What a model file declares is taken as far as the data can tell it; everything l
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from mscpkpd.data import Record, Study, Subject
-from mscpkpd.errors import DataError, MscError, UnknownName, UsageError
+from mscpkpd.data import Record, Subject
+from mscpkpd.errors import DataError, UnknownName, UsageError
 from mscpkpd.expressions import parse_call
 from mscpkpd.model import Model, Variability
 from mscpkpd.parameters import Prior
@@ -210,7 +210,7 @@ def label_of(subject: Subject, record: Record, level: str) -> str:
     return own or covariates.get(level, "") or (of_doses.pop() if len(of_doses) == 1 else "")
 
 
-def levels_of(problem: Problem, random: Collection[str] | bool | None) -> tuple[tuple[Level, ...], tuple[str, ...]]:
+def levels_of(problem: Problem, *, random: Collection[str] | bool | None) -> tuple[tuple[Level, ...], tuple[str, ...]]:
     """Decide which declared effects a fit has.
 
     Parameters
@@ -237,7 +237,7 @@ def levels_of(problem: Problem, random: Collection[str] | bool | None) -> tuple[
         With the rows that do not say to which group of a level they belong.
     """
     declared = problem.model.variability
-    asked = _asked(declared, random)
+    asked = _asked(declared, random=random)
     notes: list[str] = []
     kept: dict[str, list[Variability]] = defaultdict(list)
     for row in declared if random is not False else ():
@@ -245,7 +245,8 @@ def levels_of(problem: Problem, random: Collection[str] | bool | None) -> tuple[
             continue
         reason, remark = _reason_against(problem, row), _weakness(problem, row)
         if reason and asked is not None:
-            raise UsageError(f"'{row.parameter}' cannot vary between {_groups(row.level)}: {reason}", hint="random=None")
+            problem_ = f"'{row.parameter}' cannot vary between {_groups(row.level)}: {reason}"
+            raise UsageError(problem_, hint="random=None")
         if reason or (remark and asked is None):
             notes.append(f"{row.parameter} does not vary between {_groups(row.level)} here: {reason or remark}")
             continue
@@ -260,7 +261,7 @@ def levels_of(problem: Problem, random: Collection[str] | bool | None) -> tuple[
     return levels, tuple(notes)
 
 
-def _asked(declared: tuple[Variability, ...], random: Collection[str] | bool | None) -> list[Variability] | None:
+def _asked(declared: tuple[Variability, ...], *, random: Collection[str] | bool | None) -> list[Variability] | None:
     if random is None or isinstance(random, bool):
         return None
     found: list[Variability] = []
@@ -328,9 +329,7 @@ def _level(problem: Problem, name: str, rows: list[Variability]) -> Level:
     full = len(effects) > 1 and (declared is None or declared.form == "full")
     stated = {frozenset((a, b)): r for a, b, r in declared.correlations} if declared else {}
     level = Level(name, tuple(dict.fromkeys(wanted)), effects, full, declared.lkj if declared else 2.0)
-    start = tuple(
-        stated.get(frozenset((effects[i].parameter, effects[j].parameter)), 0.0) for i, j in level.pairs
-    )
+    start = tuple(stated.get(frozenset((effects[i].parameter, effects[j].parameter)), 0.0) for i, j in level.pairs)
     return Level(name, level.labels, effects, full, level.lkj, start)
 
 

@@ -143,11 +143,12 @@ def _checks(found: Maximum, values: Mapping[str, float]) -> tuple[Check, ...]:
     gone = [name for name, value in values.items() if name.startswith("omega_sd_") and value < VANISHED]
     inside = found.left < DECREMENT and found.mode.converged
     ended = f"another step would gain {max(found.left, 0.0):.2g} of minus2ll, limit {DECREMENT:g}"
+    known = found.concave and not weak
     undetermined = f"The data do not determine {', '.join(weak) or 'all parameters'}: fix some, or give more data."
     vanished = f"{', '.join(gone)} went to 0: the data show no such variance; leave it out with random=[...]."
     return (
         Check("optimum", inside, f"The search {'ended at a maximum' if inside else 'did NOT converge'}: {ended}."),
-        Check("errors", found.concave and not weak, undetermined if weak or not found.concave else "Standard errors exist."),
+        Check("errors", known, "Standard errors exist." if known else undetermined),
         Check("spreads", not gone, vanished if gone else "No variance went to 0."),
     )
 

@@ -98,7 +98,7 @@ def density_of(priors: Sequence[Prior], z: Any) -> Any:
     gaussian = np.array([prior.family in ("lognormal", "logitnormal", "normal") for prior in priors])
     density = pt.sum(pt.switch(gaussian, -0.5 * ((z - moments[:, 0]) / moments[:, 1]) ** 2, 0.0))
     for k in np.flatnonzero(~gaussian):
-        density += _other_density(priors[k], z[k])
+        density += _other_density(priors[int(k)], z[k])
     return density
 
 

@@ -70,8 +70,7 @@ def compile_problem(problem: Problem | Population, frame: Frame, passed: Callabl
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba announces that it calls back into Python for the prediction
-        hierarchical = isinstance(problem, Population)
-        model = build_hierarchy(problem, frame) if hierarchical else build_pymc(problem, frame)
+        model = build_hierarchy(problem, frame) if isinstance(problem, Population) else build_pymc(problem, frame)
         with model:
             pymc.Deterministic(TOLL, TollOp(passed)(model[THETA][0]))
         if problem.sampled_by == "stiff":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln, log_ndtr, stdtr
@@ -123,8 +124,8 @@ def densities(
     for kind in ("left", "right", "interval"):
         mine = rows.kind == kind
         if np.any(mine):
-            limits = (lower[mine], upper[mine])
-            part = _censored(kind, limits, center[mine], sd[mine], d_center[mine], d_sd[mine], degrees[mine])
+            spread = _Spread(center[mine], sd[mine], d_center[mine], d_sd[mine], degrees[mine])
+            part = _censored(kind, (lower[mine], upper[mine]), spread)
             for whole, piece in zip(out, (part.value, part.slope, part.information), strict=True):
                 whole[mine] = piece
     return RowDensity(*out)
@@ -161,9 +162,7 @@ def _log_density(z: np.ndarray, degrees: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.where(gaussian, -HALF_LOG_2PI - 0.5 * z**2, student), slope
 
 
-def _exact(
-    z: np.ndarray, sd: np.ndarray, d_center: np.ndarray, d_sd: np.ndarray, degrees: np.ndarray
-) -> RowDensity:
+def _exact(z: np.ndarray, sd: np.ndarray, d_center: np.ndarray, d_sd: np.ndarray, degrees: np.ndarray) -> RowDensity:
     """A value: density of z = (y - center)/sd, over sd."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         log_density, by_z = _log_density(z, degrees)
@@ -173,16 +172,19 @@ def _exact(
         return RowDensity(log_density - np.log(sd), slope, information)
 
 
-def _censored(
-    kind: str,
-    limits: tuple[np.ndarray, np.ndarray],
-    center: np.ndarray,
-    sd: np.ndarray,
-    d_center: np.ndarray,
-    d_sd: np.ndarray,
-    degrees: np.ndarray,
-) -> RowDensity:
+class _Spread(NamedTuple):
+    """Center and spread of some rows on the scale of their error, with derivatives by the prediction."""
+
+    center: np.ndarray
+    sd: np.ndarray
+    d_center: np.ndarray
+    d_sd: np.ndarray
+    degrees: np.ndarray
+
+
+def _censored(kind: str, limits: tuple[np.ndarray, np.ndarray], spread: _Spread) -> RowDensity:
     """A row below, above or between limits; tails as logarithms, upper ones as lower ones of mirrored limits (B11)."""
+    center, sd, d_center, d_sd, degrees = spread
     a, b = ((limit - center) / sd for limit in limits)
     move = tuple(-(d_center + x * d_sd) / sd for x in (a, b))
     if kind == "left":
@@ -199,7 +201,7 @@ def _censored(
 
 
 def _tail(u: np.ndarray, move: np.ndarray, degrees: np.ndarray) -> RowDensity:
-    """log P(Z < u), for u that moves with the prediction."""
+    """Log P(Z < u), for u that moves with the prediction."""
     log_p = _log_cdf(u, degrees)
     log_density, by_u = _log_density(u, degrees)
     hazard = np.exp(log_density - log_p)
@@ -211,4 +213,5 @@ def _log_cdf(z: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     if np.all(gaussian):
         return np.asarray(log_ndtr(z))
     with np.errstate(divide="ignore"):
-        return np.where(gaussian, log_ndtr(z), np.log(stdtr(np.where(gaussian, 1.0, degrees), z)))
+        student = np.log(stdtr(np.where(gaussian, 1.0, degrees), z))
+    return np.asarray(np.where(gaussian, log_ndtr(z), student))

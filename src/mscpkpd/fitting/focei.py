@@ -17,7 +17,7 @@ from mscpkpd.population import Population
 
 __all__ = ["Maximum", "maximize"]
 
-STEP = 1e-3  # of central differences of the objective: its rounding is about 1e-9, its third derivatives are of order 10
+STEP = 1e-3  # of central differences of the objective, whose rounding is about 1e-9
 MOST_ITERATIONS = 200
 POLISHED, ROUNDS = 5, 3  # Newton steps with one true curvature that follow the search, and how often it is renewed
 RENEWED = 0.01  # gain of minus2ll from which on the curvature is computed again
@@ -184,9 +184,10 @@ def maximize(population: Population, approximation: str = "focei", *, with_prior
     gradient, each = objective.slopes(x)
     left = float(gradient @ np.linalg.pinv(hessian, hermitian=True) @ gradient)
     moved = [objective.mode(x + m).eta - objective.mode(x - m).eta for m in STEP * np.eye(len(x))]
+    drift = np.stack(moved, axis=1) / (2 * STEP)
     return Maximum(
-        marginal.coordinates, x, objective.mode(x), 0.5 * hessian, 0.5 * each, left, np.stack(moved, axis=1) / (2 * STEP),
-        objective.evaluations, str(found.message),
+        marginal.coordinates, x, objective.mode(x), 0.5 * hessian, 0.5 * each, left, drift, objective.evaluations,
+        str(found.message),
     )  # fmt: skip
 
 

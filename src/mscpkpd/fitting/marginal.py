@@ -168,22 +168,25 @@ class Marginal:
 
     # ---- the joint density -------------------------------------------------------------------------------------------
 
-    def _point(self, theta: np.ndarray, inverses: list[np.ndarray], eta: np.ndarray, frozen: np.ndarray | None) -> _Point:
+    def _point(
+        self, theta: np.ndarray, inverses: list[np.ndarray], eta: np.ndarray, frozen: np.ndarray | None
+    ) -> _Point:
         found = self.population.predict(theta, eta, by_eta=True)
         row = densities(self.population.problem, found.value, self.population.problem.values(theta), frozen)
         clusters, size = self.clusters, self.clusters.size
         log_density = np.where(np.isnan(row.value) | found.failed, -np.inf, row.value)
         value = -np.bincount(clusters.of_row, log_density, clusters.count)
         value = np.where(np.isnan(value), np.inf, value)
-        gradient, curvature = np.zeros(clusters.count * size), np.zeros(clusters.count * size**2)
+        flat_slope, flat_curvature = np.zeros(clusters.count * size), np.zeros(clusters.count * size**2)
         slope = np.nan_to_num(row.slope, posinf=0.0, neginf=0.0)
         information = np.nan_to_num(row.information, posinf=0.0)
         by_eta = np.nan_to_num(found.by_eta)
         for e, at in enumerate(self._flat):
-            gradient += np.bincount(at, -slope * by_eta[:, e], len(gradient))
+            flat_slope += np.bincount(at, -slope * by_eta[:, e], len(flat_slope))
             for other, both in enumerate(self._pairs[e]):
-                curvature += np.bincount(both, information * by_eta[:, e] * by_eta[:, other], len(curvature))
-        gradient, curvature = gradient.reshape(-1, size), curvature.reshape(-1, size, size)
+                weights = information * by_eta[:, e] * by_eta[:, other]
+                flat_curvature += np.bincount(both, weights, len(flat_curvature))
+        gradient, curvature = flat_slope.reshape(-1, size), flat_curvature.reshape(-1, size, size)
         self._add_prior(inverses, eta, value, gradient, curvature)
         return _Point(value, gradient, curvature)
 
@@ -202,8 +205,9 @@ class Marginal:
         return [[base[e] + local[:, e] * size + local[:, other] for other in effects] for e in effects]
 
     def _add_prior(
-        self, inverses: list[np.ndarray], eta: np.ndarray, value: np.ndarray, gradient: np.ndarray, curvature: np.ndarray
+        self, inverses: list[np.ndarray], eta: np.ndarray, value: np.ndarray, slope: np.ndarray, curvature: np.ndarray
     ) -> None:
+        """Add the density of the random effects to that of the data."""
         clusters = self.clusters
         for k, inverse in enumerate(inverses):
             block = self.population.eta_of(k, eta)
@@ -211,7 +215,7 @@ class Marginal:
             places = np.arange(*self.population.offsets[k : k + 2]).reshape(block.shape)
             c, local = clusters.of_eta[places], clusters.local[places]
             np.add.at(value, c[:, 0], 0.5 * np.sum(block * pulled, axis=1))
-            np.add.at(gradient, (c, local), pulled)
+            np.add.at(slope, (c, local), pulled)
             np.add.at(curvature, (c[:, :, None], local[:, :, None], local[:, None, :]), inverse)
 
     @cached_property
@@ -305,7 +309,8 @@ class Marginal:
         if len(eta):
             contribution += np.linalg.slogdet(curvature)[1]
         for k, omega in enumerate(omegas):
-            firsts = np.arange(*self.population.offsets[k : k + 2], len(omega))
+            begin, end = self.population.offsets[k : k + 2]
+            firsts = np.arange(begin, end, len(omega))
             np.add.at(contribution, clusters.of_eta[firsts], np.linalg.slogdet(omega)[1])
         covariance = np.zeros((len(eta), len(eta)))
         if len(eta):

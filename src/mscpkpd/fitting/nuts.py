@@ -84,10 +84,11 @@ def sample_chains(
     """
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(chains)]
     workers = max(1, min(cores or os.cpu_count() or 1, chains))
-    if isinstance(problem, Population) and frame is None:
-        problem, frame = parametrized(problem)
-    elif frame is None:
-        frame = find_frame(problem)
+    if frame is None:
+        if isinstance(problem, Population):
+            problem, frame = parametrized(problem)
+        else:
+            frame = find_frame(problem)
     with tempfile.TemporaryDirectory(prefix="mscpkpd-") as folder:
         jobs = [
             Job(

@@ -80,8 +80,8 @@ class CaseOp(Op):
 
     def make_node(self, values: Any) -> Apply:
         """Values of shape (n_parameters, n_cases) to predictions (n_rows,) and derivatives (n_rows, n_moving)."""
-        rows = len(self.population.case)
-        outputs = [pt.tensor(dtype="float64", shape=(rows,)), pt.tensor(dtype="float64", shape=(rows, len(self.moving)))]
+        rows, moving = len(self.population.case), len(self.moving)
+        outputs = [pt.tensor(dtype="float64", shape=(rows,)), pt.tensor(dtype="float64", shape=(rows, moving))]
         return Apply(self, [pt.as_tensor_variable(values)], outputs)
 
     def perform(self, node: Apply, inputs: list[np.ndarray], output_storage: list[list[np.ndarray]]) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Tables of a population fit: typical values and spreads, individuals, predictions, and the numbers of the whole fit."""
+"""Tables of a population fit: typical values and spreads, individuals, predictions, numbers of the whole fit."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mscpkpd.variability import SUMMARIES, Effect
 __all__ = [
     "Shrinkage",
     "individual_table",
+    "population_table",
     "prediction_table",
     "shrinkage",
     "spread_rows",
-    "population_table",
     "statistics",
 ]
 
@@ -117,7 +117,8 @@ def spread_rows(
             out.append({**_squared(head), "parameter": effect.omega2, "note": "its square, the variance"})
         for name, square, (i, j) in zip(level.correlation_names, level.covariance_names, level.pairs, strict=True):
             out.append({"parameter": name, "unit": "1", "note": "correlation", **_without_empty(rows[name])})
-            product = float(rows[name]["estimate"]) * values[level.effects[i].omega_sd] * values[level.effects[j].omega_sd]
+            product = float(rows[name]["estimate"])
+            product *= values[level.effects[i].omega_sd] * values[level.effects[j].omega_sd]
             out.append({"parameter": square, "estimate": product, "note": "covariance"})
     return out
 
@@ -226,9 +227,8 @@ def prediction_table(
         means.append(f)
         seen.append(observe(problem, f, problem.values(theta), rng))
     table = row_frame(problem.rows, population.predict(*at).value, np.array(means), np.array(seen))
-    table.insert(
-        table.columns.get_loc("lower"), "population", population.predict(at[0], np.zeros_like(at[1])).value
-    )
+    typical = population.predict(at[0], np.zeros_like(at[1])).value
+    table.insert(list(table.columns).index("lower"), "population", typical)
     return table
 
 

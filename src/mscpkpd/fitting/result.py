@@ -128,8 +128,10 @@ class Fit:
 
     @property
     def statistics(self) -> Mapping[str, float]:
-        """Numbers of the whole fit (S4 to S7): ``minus2ll``, ``ofv`` (P9), ``aic``, ``bic_obs``, ``bic_subjects``,
-        ``condition_number``, ``eps_shrinkage_sd``, counts. Empty for methods that do not compute a likelihood.
+        """Numbers of the whole fit (S4 to S7), as far as its method knows them.
+
+        ``minus2ll``, ``ofv`` (P9), ``log_likelihood``, ``aic``, ``bic_obs``, ``bic_subjects``, ``condition_number``,
+        ``eps_shrinkage_sd``, and counts.
         """
         return dict(self.settings.get("statistics", {}))
 

@@ -79,7 +79,8 @@ def _hierarchical(population: Population, seed: int, how: Sampling, progress: Pr
     diagnostics, checks = diagnose(drawn, stats)
     learned = {name: drawn[name] for name in coordinates.names}
     prior_only = {name: from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
-    etas = np.stack([drawn[name] for name in population.eta_names], axis=-1) if population.eta_names else None
+    names = population.eta_names
+    etas = np.stack([drawn[name] for name in names], axis=-1) if names else None
     center, thetas, each = _centers(population, learned, etas)
     values = {name: float(np.median(column)) for name, column in learned.items()}
     sd = np.array([values.get(effect.omega_sd, effect.sd) for effect in population.effects])
@@ -93,7 +94,9 @@ def _hierarchical(population: Population, seed: int, how: Sampling, progress: Pr
     individuals = None
     if etas is not None:
         deviations = np.std(each, axis=0, ddof=1)
-        individuals = individual_table(population, *center, deviations, "posterior means of the effects; parameters there")
+        individuals = individual_table(
+            population, *center, deviations, "posterior means of the effects; parameters there"
+        )
     settings = {
         "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
         "engine": population.sampled_by, "centred": list(population.centred),
@@ -180,14 +183,14 @@ def _pooled(problem: Problem, seed: int, how: Sampling, progress: Progress | Non
 
 
 def from_prior(model: Model, name: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
+    """Draws of a parameter that the data cannot inform."""
     # one stream per parameter: another parameter in the model changes nothing here (G3)
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     return np.asarray(model.parameter(name).prior.sample(rng, shape[0] * shape[1])).reshape(shape)
 
 
-def posterior_row(
-    model: Model, p: FreeParameter, values: np.ndarray, diagnostics: Mapping[str, Any]
-) -> dict[str, Any]:
+def posterior_row(model: Model, p: FreeParameter, values: np.ndarray, diagnostics: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table for a parameter that was learned."""
     lower, upper = highest_density(values)
     prior_sd = p.prior.free_moments()[1]
     learned = 1.0 - float(np.var(p.prior.to_free(values), ddof=1)) / prior_sd**2
@@ -199,6 +202,7 @@ def posterior_row(
 
 
 def prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
+    """A row of the table for a parameter that was drawn from its prior."""
     lower, upper = highest_density(values)
     return {
         "parameter": name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
@@ -207,6 +211,7 @@ def prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def table_of(rows: list[dict[str, Any]], interval: str) -> pd.DataFrame:
+    """Rows as the table of a fit."""
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     table["note"] = table["note"].fillna("")
     table.attrs["interval"] = interval

@@ -173,7 +173,8 @@ def _covariance_uses(row: Covariance, model: Model) -> Iterator[MscError]:
     if row.form not in FORMS:
         yield UnknownName.among("form", row.form, FORMS, where=where)
     if not row.lkj > 0:
-        yield ModelError(f"lkj is {row.lkj:g}", where=where, expected="a number above 0", hint="2, or 1 for a flat prior")
+        hint = "2, or 1 for a flat prior"
+        yield ModelError(f"lkj is {row.lkj:g}", where=where, expected="a number above 0", hint=hint)
     for a, b, r in row.correlations:
         for name in (a, b):
             if name not in varying:

@@ -117,4 +117,5 @@ def doses_text(regimen: Regimen) -> str:
 
 def group_of(fit: Fit) -> dict[str, int]:
     """Number of the group of equal doses of each subject."""
-    return {subject: k for k, group in enumerate(bind(fit.model, fit.study, fit.model.parameter_names)[1]) for subject in group.subjects}
+    _, groups = bind(fit.model, fit.study, fit.model.parameter_names)
+    return {subject: k for k, group in enumerate(groups) for subject in group.subjects}

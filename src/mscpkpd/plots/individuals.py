@@ -71,9 +71,7 @@ def individual_fits(fit: Fit, output: str | None = None, *, marks: Marks | None 
     )  # fmt: skip
 
 
-def _curve(
-    fit: Fit, subject: str, output: str, times: np.ndarray, parameters: Mapping[str, float]
-) -> np.ndarray:
+def _curve(fit: Fit, subject: str, output: str, times: np.ndarray, parameters: Mapping[str, float]) -> np.ndarray:
     who = fit.study.subject(subject)
     weight = None if who.weight is None else f"{who.weight} kg"
     sims = simulate(

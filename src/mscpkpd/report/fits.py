@@ -184,7 +184,7 @@ def _parameters(fit: Fit) -> Html:
 def _random_effects(fit: Fit) -> Html:
     """Spreads on both scales with shrinkage, the numbers of the whole fit, and each subject."""
     spreads = fit.table[~fit.table["parameter"].isin(fit.model.parameter_names)]
-    percent = {"cv": "CV %", "eta_shrinkage_sd": "shrinkage (SD form)", "eta_shrinkage_var": "shrinkage (variance form)"}
+    percent = {"cv": "CV %", "eta_shrinkage_sd": "shrinkage (SD)", "eta_shrinkage_var": "shrinkage (variance)"}
     columns = (
         Column("random effect", lambda row: named(row["parameter"], row["note"])),
         *estimate_columns("estimate"),
