@@ -91,6 +91,16 @@ def test_decimal_commas_are_read_where_they_are_declared(tmp_path: Path) -> None
     assert (record.time, record.value) == (1.5, 3.5)
 
 
+@pytest.mark.parametrize("time", ["1.500", "9" * 400, "1e999", "nan", "0x1", "1_0", "1,5", "-"])
+def test_a_time_that_is_none_is_found_in_plain_rows_too(tmp_path: Path, time: str) -> None:
+    """Most rows take a short way: it must not let pass what the long one refuses."""
+    path = tmp_path / "times.csv"
+    decimal = "," if time == "1.500" else "."
+    path.write_text(SOUND.replace(",", ";").replace("1;1;0", f"1;{time};0"), encoding="utf-8")
+    with pytest.raises(DataError, match="times.csv: row 3, column 'TIME': "):
+        read_study(path, outputs={1: "conc"}, routes={1: "iv"}, decimal=decimal)
+
+
 def test_the_shell_speaks_of_its_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plain.csv"
     path.write_text(SOUND.replace(" [h]", "").replace(" [mg]", "").replace(" [mg/L]", ""), encoding="utf-8")
@@ -102,3 +112,44 @@ def test_the_shell_speaks_of_its_options(tmp_path: Path, capsys: pytest.CaptureF
     assert cli.run(["check", str(path), *told]) == 2
     assert "--outputs 1=conc" in capsys.readouterr().err
     assert cli.run(["check", str(path), *told, "--outputs", "1=conc"]) == 0
+
+
+# what the package promises to name, by the file that holds it to
+KINDS = {
+    "wrong order": "time_goes_back", "EVID 7": "evid_7", "RATE without AMT": "rate_without_amt",
+    "ADDL without II": "addl_without_ii", "SS without II": "ss_without_ii", "CENS without DV": "cens_without_dv",
+    "interval row without both bounds": "interval_without_dv", "unit mismatch": "amount_in_another_unit",
+    "CMT that does not exist": "cmt_that_does_not_exist", "subjects split apart": "subjects_apart",
+    "dates as times": "time_is_a_date", "decimal commas": "decimal_commas",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_mistake_that_is_promised_has_its_file(kind: str) -> None:
+    assert (FOLDER / f"{KINDS[kind]}.csv").is_file()
+
+
+def test_merged_cells_of_an_event_table_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """D14: a merged ID holds one value and hides the others; in a table that is read, and in one that is simulated."""
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for cells in ("ID,TIME [h],EVID,AMT [mg],CMT,DV [mg/L]", "1,0,1,100,iv,.", "1,1,0,.,iv,3.5", "1,2,0,.,iv,3"):
+        book.active.append(cells.split(","))
+    book.active.merge_cells("A2:A4")
+    path = tmp_path / "merged.xlsx"
+    book.save(path)
+    with pytest.raises(DataError, match=r"^merged.xlsx: row 2, column 'ID': cells A2:A4 are merged: .*Try: "):
+        read_study(path, outputs="conc")
+    with pytest.raises(DataError, match="cells A2:A4 are merged"):
+        simulate(load_model("pk_one_compartment"), events=path)
+    assert cli.run(["check", str(path), "--outputs", "conc"]) == 2
+    assert "cells A2:A4 are merged" in capsys.readouterr().err
+
+
+def test_two_encodings_in_one_event_table_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.csv"
+    text = "ID,TIME [h],EVID,AMT [µg],CMT,DV [mg/L]\n1,0,1,100,iv,.\n1,1,0,.,Blut ü,3\n".encode()
+    path.write_bytes(text.replace("ü".encode(), "ü".encode("latin-1")))
+    with pytest.raises(DataError, match=r"mixed.csv: .*is not UTF-8, but row 1 is: two encodings in one file"):
+        read_study(path, outputs="conc")

@@ -32,5 +32,5 @@ def test_the_python_blocks_run_and_print_what_stands_below_them(
 
 
 def test_the_shell_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_shell(BLOCKS, capsys) == 3
-    assert {"rows.csv", "times.csv"} <= {path.name for path in folder.iterdir()}
+    assert run_shell(BLOCKS, capsys) == 5
+    assert {"rows.csv", "times.csv", "all.csv"} <= {path.name for path in folder.iterdir()}

@@ -243,6 +243,28 @@ def test_raw_data_by_output_and_by_subject(tmp_path: Path, by: str, log: bool) -
         plots.raw_data(made, by="time")
 
 
+def test_raw_data_of_subjects_can_be_compared() -> None:
+    """A panel for each subject and unit; the same scales for one unit, and a look of its own for each name."""
+    assays = (("conc", "mg/L", 1.0), ("il10", "pg/mL", 100.0))
+    rows = [
+        {"ID": str(k), "TIME [h]": t, "EVID": 0, "CMT": "iv", "DVID": name, "DV": v * (k + 1), "UNIT": unit}
+        for k in range(8)
+        for t in (1, 2)
+        for name, unit, v in assays
+    ]
+    made = study_from_frame(pd.DataFrame(rows))
+    figure = plots.raw_data(made, by="subject")
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_ylabel() for ax in panels[:4]] == ["mg/L", "pg/mL"] * 2
+    for unit, top in (("mg/L", 8.0), ("pg/mL", 800.0)):
+        (limits,) = {ax.get_ylim() for ax in panels if ax.get_ylabel() == unit}
+        assert limits[0] < limits[1] and limits[1] >= top  # noqa: PT018
+    lines = [
+        line for ax in plots.raw_data(made, by="output").axes[:1] for line in ax.lines if line.get_label()[0] != "_"
+    ]
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 8
+
+
 def test_the_shell_simulates_an_event_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events, out = tmp_path / "events.csv", tmp_path / "out.csv"
     events.write_text("ID,TIME,EVID,AMT,CMT\n1,0,1,100,iv\n1,5,0,.,iv\n1,6,2,.,iv\n2,0,0,.,iv\n", encoding="utf-8")
@@ -259,7 +281,136 @@ def test_the_shell_simulates_an_event_table(tmp_path: Path, capsys: pytest.Captu
     assert "--draws beside --events" in capsys.readouterr().err
 
 
+def test_the_shell_is_told_the_dialect_and_the_masses_of_organs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """D11, T7: `--dialect` and `--organ-mass` in check, fit, simulate and nca; refused with the option to try."""
+    events = tmp_path / "events.csv"
+    rows = "ID,TIME [h],EVID,AMT [mg],CMT,DVID,DV [mg/L]\n1,0,1,100,iv,.,.\n1,2,5,50,central,.,.\n"
+    events.write_text(rows + "1,4,0,.,iv,conc,0.9\n1,6,0,.,iv,conc,0.8\n1,8,0,.,iv,conc,0.6\n", encoding="utf-8")
+    out, told = tmp_path / "out.csv", ["--dialect", "rxode2"]
+    simulated = ["simulate", "pk_one_compartment", "--events", str(events), "--out", str(out)]
+    for words in (["check", str(events)], simulated, ["nca", str(events)]):
+        assert cli.run(words) == 2
+        assert "--dialect rxode2 or --dialect mrgsolve" in capsys.readouterr().err
+        assert cli.run([*words, *told]) == 0
+    assert pd.read_csv(out)["conc"][0] == pytest.approx(np.exp(-0.2), rel=1e-6)
+    run = ["fit", "pk_one_compartment", str(events), "--out", str(tmp_path / "run"), "--method", "least_squares"]
+    assert cli.run([*run, "--free", "CL", *told]) in (0, 3)
+    assert cli.run(["simulate", "pk_one_compartment", "--untreated", "--out", str(out), *told]) == 2
+    assert "--dialect without --events" in capsys.readouterr().err
+    shares = tmp_path / "shares.csv"
+    shares.write_text("ID,TIME [h],EVID,AMT [cells],CMT,DV [%ID/g]\n1,0,1,1e6,iv,.\n1,2,0,.,lung_cells,30\n")
+    assert cli.run(["check", str(shares), "--organ-mass", "lung_cells=0.17 g"]) == 0
+    for masses in ("lung_cells", "a=1 g,a=2 g", "lung_cells=3 h"):
+        assert cli.run(["check", str(shares), "--organ-mass", masses]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_what_does_not_go_with_events_is_refused() -> None:
     table = pd.DataFrame([row(evid=1, AMT=1), row(time=1)])
     with pytest.raises(UsageError, match="draws, until beside events"):
         simulate(one_compartment(), events=table, draws=3, until="3 d")  # type: ignore[call-overload]
+
+
+# ---- more laws ------------------------------------------------------------------------------------------------------
+
+
+@few
+@given(st.integers(2, 12), st.sampled_from([0.5, 1.0, 1.5]), st.sampled_from(["iv", "oral", "split"]), st.data())
+def test_l7_consecutive_infusions_are_one_long_one(count: int, length: float, route: str, data: st.DataObject) -> None:
+    """L7: n infusions, one after the other, written as rows, as ADDL, and as one; by DUR and by RATE."""
+    seen = [row(time=time) for time in sorted(data.draw(st.lists(tenths, min_size=1, max_size=4)))]
+    rate = {"RATE": 10.0 / length}
+    by_rate = [row(evid=1, AMT=10.0 * count, CMT=route, **rate)]
+    long = [row(evid=1, AMT=10.0 * count, DUR=length * count, CMT=route)]
+    short = [row(evid=1, AMT=10, DUR=length, ADDL=count - 1, II=length, CMT=route)]
+    rows = [row(evid=1, time=k * length, AMT=10, DUR=length, CMT=route) for k in range(count)]
+    forms = [sorted([*form, *seen], key=lambda each: each["TIME"]) for form in (long, short, rows)]
+    one, *others = (values(form) for form in forms)
+    for other in others:
+        assert agree(other, one)
+    if route == "split":  # its fractions sum to 1: F does not lengthen an infusion whose rate is given (E10)
+        assert agree(values(sorted([*by_rate, *seen], key=lambda each: each["TIME"])), one)
+
+
+@few
+@given(tables(), st.sampled_from([1e-7, 1e-9, 1e-11]))
+def test_l6_an_infusion_becomes_a_bolus_as_its_duration_becomes_nothing(
+    rows: list[dict[str, Any]], length: float
+) -> None:
+    """L6: whatever else goes on; but at the very time of a dose, which a bolus has entered and an infusion has not."""
+    moments = {each["TIME"] + k * each["II"] for each in rows if each["EVID"] == 1 for k in range(each["ADDL"] + 1)}
+    moments |= {moment + 0.5 for moment in moments}  # the lag of `values`
+    apart = [each for each in rows if each["EVID"] == 1 or all(abs(each["TIME"] - m) > 1e-6 for m in moments)]
+    asked = [each["EVID"] != 1 for each in apart]
+    bolus = [{**each, "DUR": 0, "RATE": 0} if each["EVID"] == 1 else each for each in apart]
+    brief = [{**each, "DUR": length, "RATE": 0} if each["EVID"] == 1 else each for each in apart]
+    if any(asked):
+        one, other = values(bolus), values(brief)
+        assert np.all(np.abs(one - other) <= 1e-6 * np.max(np.abs(one), initial=1e-6))
+
+
+@few
+@given(
+    st.sampled_from(["iv", "oral", "slow", "split"]), st.sampled_from([4.0, 6.5, 12.0]),
+    st.sampled_from([{}, {"DUR": 1.5}, {"DUR": 9.0}, {"RATE": 25.0}]), st.lists(tenths, min_size=1, max_size=3),
+)  # fmt: skip
+def test_l4_a_steady_state_dose_is_the_limit_of_many_doses(
+    route: str, every: float, timed: dict[str, float], times: list[float]
+) -> None:
+    """L4, E21 to E26: 60 intervals on, a table of plain doses ends where SS 1 begins."""
+    seen = [row(time=time) for time in sorted(times)]
+    steady = [{**row(evid=1, AMT=50, CMT=route, II=every, **timed), "SS": 1}, *seen]
+    many = [row(evid=1, AMT=50, CMT=route, ADDL=60, II=every, **timed)]
+    later = [{**each, "TIME": each["TIME"] + 60 * every} for each in seen]
+    assert agree(values(steady), values([*many, *later]))
+
+
+@few
+@given(st.tuples(tables("1"), tables("2")))
+def test_l1_two_regimens_together_give_the_sum(both: tuple[list[dict[str, Any]], ...]) -> None:
+    """L1: superposition of the doses of two tables, seen at the times of the first."""
+    first, second = ([{**each, "ID": "1"} for each in rows] for rows in both)
+    seen, doses = ([each for each in first if (each["EVID"] == 1) is dosing] for dosing in (False, True))
+    more = [each for each in second if each["EVID"] == 1]
+    moments = {each["TIME"] for each in (*doses, *more)}
+    asked = [each for each in seen if each["TIME"] not in moments]
+    start = [row(time=0.0, evid=2)]  # one begin for all of them
+    sums = [
+        values(sorted([*start, *given_, *asked], key=lambda each: each["TIME"]))
+        for given_ in (doses, more, doses + more)
+    ]
+    assert agree(sums[0] + sums[1], sums[2])
+
+
+CELLS = {
+    "id": ["1", "1", "A 7", ""], "time": ["0", "1.5", "2", "7.25", "-1", "1e2", "x", "", "2020-01-01", "00", "3."],
+    "evid": ["0", "0", "0", "0", "0", "1", "2", "3", "4", "0.0", "", "7"],
+    "cmt": ["iv", "1", "-1", ""], "dv": ["", "5", "BLQ", "0"], "mdv": ["", "0", "1", "1.0", "2"],
+    "cens": ["", "0", "0", "1", "0.0"], "limit": ["", "3"],
+    "amt": ["", "0", "10", "0.0"], "rate": ["", "0", "5"], "dur": ["", "1"], "addl": ["", "2"], "ii": ["", "0", "8"],
+    "ss": ["", "0", "1"], "viab": ["", "0.5", "2"],
+}  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.fixed_dictionaries({}, optional={name: st.sampled_from(texts) for name, texts in CELLS.items()}))
+def test_plain_rows_mean_the_same_by_the_short_way_and_by_the_long_one(cells: dict[str, str]) -> None:
+    """Most rows of long tables are a value at a time, and are read without asking every rule again."""
+    from mscpkpd.data.cells import Reading
+    from mscpkpd.data.event_checks import _Rows
+    from mscpkpd.data.findings import Findings
+    from mscpkpd.data.tables import Row, Table
+
+    row = Row(2, {name: text for name, text in cells.items() if text})
+    columns = tuple({**cells, "id": "", "time": ""})
+    for unit in (1.0, 24.0):
+        scales = {"time": unit, "dur": unit, "ii": unit, "rate": 1 / unit}
+        reading = Reading(Table("x", columns, {}, {name: name for name in columns}, (row,)), Findings("x"))
+        rows = _Rows(reading, scales, "")
+        plain = rows._plain(row)
+        if plain is not None:
+            assert rows._any(row) == plain
+            assert not reading.findings.lines
+            assert not rows.notes

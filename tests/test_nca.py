@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from event_models import frame
 from mscpkpd.data import Study, study_from_frame
 from mscpkpd.errors import DataError, UnitError, UnknownName, UsageError
 from mscpkpd.noncompartmental import nca
@@ -685,3 +686,19 @@ def test_a_spread_beyond_all_bounds_is_a_spread() -> None:
     """N9: no error of arithmetic, whatever a table says."""
     found = rows(study((1, 2, 4), (5, 4, 3), stat="mean", sd=1e300, n=4))
     assert found.loc["auc_last", "value"] == pytest.approx((6.25 + 5) / 2 + 4.5 + 7)
+
+
+def test_what_gives_nothing_is_no_dose() -> None:
+    """E32, E36, E38: resets, events with names and phantoms are no doses of an analysis; those that act are said."""
+    text = "ID TIME EVID AMT CMT DV\n1 0 1 100 iv .\n1 1 0 . iv 8\n1 2 {} . iv .\n"
+    text += "1 4 0 . iv 4\n1 8 0 . iv 2\n1 12 0 . iv 1"
+    units = {"time_unit": "h", "amount_unit": "mg", "unit": "mg/L", "outputs": "conc"}
+    plain = nca(study_from_frame(frame(text.replace("1 2 {} . iv .\n", "")), **units))
+    phantom = nca(study_from_frame(frame(text.format("phantom")), **units))
+    assert phantom["value"].tolist() == pytest.approx(plain["value"].tolist(), nan_ok=True)
+    acted = text.replace("1 2 {} . iv .", "1 2 replace 5 central .")
+    table = nca(study_from_frame(frame(acted), **units))
+    assert table["value"].tolist() == pytest.approx(plain["value"].tolist(), nan_ok=True)
+    assert any(note.startswith("'replace' is no dose (E36)") for note in table.attrs["notes"])
+    untreated = nca(study_from_frame(frame(text.replace("1 100", "3 .").format("phantom")), **units))
+    assert "subjects without a dose: times count from 0" in untreated.attrs["notes"]

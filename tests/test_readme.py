@@ -98,7 +98,7 @@ def test_columns_and_provenance_words_are_those_of_the_code() -> None:
     }
     assert set(STUDY_COLUMNS) - listed["study"] - listed["doses"] <= {
         *("time_unit", "weight_unit", "dose_time_unit", "duration_unit", "every_unit", "synthetic"),
-        *("timed_by", "pre_dose"),  # written by Study.to_tidy of a study that was an event table
+        *("timed_by", "pre_dose", "tad"),  # written by Study.to_tidy, of a study that was an event table or on request
     }
     assert set(COHORT_COLUMNS) - listed["cohort"] == {"synthetic", "label"}
     assert all(f"`{word}`" in README for word in EVIDENCE)

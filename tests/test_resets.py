@@ -249,13 +249,14 @@ def test_sbml_events_cannot_say_reset_or_steady_state(tmp_path: Any) -> None:
     )
 
 
-def test_e36_a_fit_refuses_named_events_of_a_regimen() -> None:
+def test_e36_named_events_of_a_regimen_need_a_state_and_no_sbml_event_says_them(tmp_path: Any) -> None:
+    named = Regimen((dose(), dose(3.0, 50.0, "central", event="replace")))
+    assert administered(DRIFT, named).doses[1].event == "replace"
     with pytest.raises(DosingError) as caught:
-        administered(DRIFT, Regimen((dose(), dose(3.0, 50.0, "central", event="replace"))))
-    assert str(caught.value) == (
-        "'replace' of 'central' (E36); expected doses and resets. Try: simulate with the event table itself, where it "
-        "stands as EVID"
-    )
+        administered(DRIFT, Regimen((dose(3.0, 50.0, "iv", event="multiply"),)))
+    assert str(caught.value).startswith("'multiply' of 'iv', which is no state (E36). Try: one of ")
+    with pytest.raises(DosingError, match=r"'replace' of 'central' at 3 h is no dose \(E36\)"):
+        DRIFT.to_sbml(tmp_path / "drift.xml", regimen=named)
 
 
 # ---- tables of everything -------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from mscpkpd.model import Covariance, Variability, check
 from mscpkpd.modelfile import load_model, save_model
 from mscpkpd.parameters import Prior
 from mscpkpd.population import pose_population
+from mscpkpd.problem import pose
 from mscpkpd.simulation import simulate
-from mscpkpd.subject_values import subject_values
 from mscpkpd.variability import Scale, scale_of
 from population_models import grid, linear, one_compartment, table
 from toy import ORIGIN, OTHER, TEXT
@@ -194,43 +194,37 @@ def with_columns(**columns: list[object]) -> list[dict[str, object]]:
     return rows
 
 
-def test_columns_give_parameters_of_each_subject():
-    """A column of the name of a parameter, and a category (P6, K1); exponents are parameters like others."""
+def kilograms(model):
+    """The model with a weight in kg."""
+    changed = (dataclasses.replace(p, unit="kg") if p.name == "weight" else p for p in model.parameters)
+    return dataclasses.replace(model, parameters=tuple(changed))
+
+
+def test_p6_columns_give_parameters_of_each_subject():
+    """A column of the name of a parameter, and a category (K1); exponents are parameters like others."""
     study = table(with_columns(weight=["50 kg", "70 kg", "140 kg"], sex=["m", "F", "f"]))
-    model = one_compartment()
-    model = dataclasses.replace(model, parameters=tuple(
-        dataclasses.replace(p, unit="kg") if p.name == "weight" else p for p in model.parameters
-    ))  # fmt: skip
-    found = subject_values(model, study)
-    assert found == {"weight": {"S1": 50.0, "S2": 70.0, "S3": 140.0}, "sex_f": {"S1": 0.0, "S2": 1.0, "S3": 1.0}}
-    population = pose_population(model, study)
-    theta = population.problem.start
-    f = population.predict(theta, np.zeros(0)).value
-    cl = 5.0 * (np.array([50, 70, 140]) / 70) ** 0.75 * (1 + 0.1 * np.array([0, 1, 1]))
-    t = np.array(TIMES)
-    expected = 100 / 50 * np.exp(-cl[:, None] / 50 * t)
+    population = pose_population(kilograms(one_compartment(CL)), study)
+    found = population.problem.rows.covariates
+    assert found["weight"][:: len(TIMES)].tolist() == [50.0, 70.0, 140.0]
+    assert found["sex_f"][:: len(TIMES)].tolist() == [0.0, 1.0, 1.0]
+    eta = np.array([0.1, -0.2, 0.3])
+    f = population.predict(population.problem.start, eta).value
+    cl = 5.0 * np.exp(eta) * (np.array([50, 70, 140]) / 70) ** 0.75 * (1 + 0.1 * np.array([0, 1, 1]))
+    expected = 100 / 50 * np.exp(-cl[:, None] / 50 * np.array(TIMES))
     np.testing.assert_allclose(f.reshape(3, 3), expected, rtol=1e-7)
     assert {"theta", "d"} <= set(population.problem.names)
+    assert {"weight", "sex_f"} & set(population.problem.fixed) == set()
 
 
-def test_wrong_covariates_are_all_named():
+def test_a_category_counts_in_every_fit_and_must_be_stated():
+    """Species, too; a subject without one is named."""
     model = one_compartment()
-    extra = dataclasses.replace(model.parameter("weight"), name="theta2")
-    model = dataclasses.replace(model, parameters=(*model.parameters, extra))
-    study = table(with_columns(theta2=["1", "heavy", "2"]))
-    with pytest.raises(DataError, match=r"'heavy' of subject 'S2' is not the number that parameter 'theta2' needs"):
-        subject_values(model, study)
-    with pytest.raises(DataError, match=r"subject 'S3' has no 'sex_f'; expected a value for every subject \(K1\)"):
-        subject_values(one_compartment(), table(with_columns(sex=["m", "f", ""])))
-    with pytest.raises(DataError, match="column 'V' is a parameter of model 'small' that is to be estimated"):
-        pose_population(one_compartment(), table(with_columns(V=["1", "2", "3"])))
-
-
-def test_least_squares_pools_and_says_so_for_a_covariate():
-    """It has one value for all: the message says what to do."""
-    rows = with_columns(weight=["50 kg", "70 kg", "140 kg"])
-    with pytest.raises(DataError, match=r"column 'weight' is a parameter of model 'small', of which a fit takes one"):
-        fit(one_compartment(), table(rows), "least_squares")
+    rat = dataclasses.replace(model.parameter("sex_f"), name="species_rat")
+    model = dataclasses.replace(model, parameters=(*model.parameters, rat))
+    rows = with_columns(sex=["m", "f", "f"])
+    assert pose(model, table(rows)).rows.covariates.keys() == {"sex_f"}  # nothing depends on the other
+    with pytest.raises(DataError, match=r"subject 'S3' has no 'sex_f', which others have \(K1\)"):
+        pose(model, table(with_columns(sex=["m", "f", ""])))
 
 
 # ---- the model file --------------------------------------------------------------------------------------------------

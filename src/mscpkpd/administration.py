@@ -98,7 +98,8 @@ def administered(model: Model, regimen: Regimen, where: str = "") -> Regimen:
     UnknownName
         For a route that the model does not have.
     DosingError
-        For a compartment, rate or duration that the model does not have (D6, E7, E8), and for a named event (E36).
+        For a compartment, rate or duration that the model does not have (D6, E7, E8), and for a named event of what is
+        no state (E36).
     """
     if all(not (dose.timed_by or dose.event) and not dose.route.isdigit() for dose in regimen):
         return regimen
@@ -108,8 +109,10 @@ def administered(model: Model, regimen: Regimen, where: str = "") -> Regimen:
 def _administered(model: Model, dose: Dose, where: str) -> Dose:
     place = place_of(model, dose.route, where)
     if dose.event:
-        hint = "simulate with the event table itself, where it stands as EVID"
-        raise DosingError(f"'{dose.event}' of '{place}' (E36)", where=where, expected="doses and resets", hint=hint)
+        if place not in model.state_names and dose.event != "phantom":
+            hint = f"one of {', '.join(model.state_names[:8])}"
+            raise DosingError(f"'{dose.event}' of '{place}', which is no state (E36)", where=where, hint=hint)
+        return replace(dose, route=place)
     at_once = timing(model, place, dose.timed_by, where)
     # only an engine can follow a rate that is given where F changes the duration, or a rate that the model has
     kept = dose.timed_by == "rate" and bioavailability(model, place)[0].expressions[0] != 1

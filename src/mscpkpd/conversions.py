@@ -110,9 +110,11 @@ def _active(subject: Subject, record: Record) -> float:
         )  # fmt: skip
     activity = 0.0
     for place, dose in enumerate(subject.regimen.doses):
-        stated = subject.property_of(place, "dose_activity")
         if dose.time > _hours(record):
             break
+        if not dose.gives:
+            continue
+        stated = subject.property_of(place, "dose_activity")
         if not stated:
             raise DataError(
                 f"{record.unit} becomes cells only through the activity of the dose (T5)", where=record.where,

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mscpkpd.administration import place_of, timing
+from mscpkpd.covariates import check_line, factor_of, parameter_of
 from mscpkpd.data.cells import Reading
+from mscpkpd.data.covariates import Declared, is_covariate
+from mscpkpd.data.dose_properties import VIALS
 from mscpkpd.data.event_study import dosed_by
 from mscpkpd.data.events import COLUMNS, Event, by_subject
 from mscpkpd.data.tables import Table
@@ -37,6 +40,11 @@ class Plan:
         Values of parameters that a column states, by subject.
     weights : dict of str to float or None
         In kg.
+    varying : dict of str to dict
+        Records of parameters that a column changes within a subject, by subject and parameter: the number that each
+        row states, by row of the table.
+    rules : dict of str to str
+        What holds between the records, by parameter that a column states (K1).
     """
 
     model: Model
@@ -47,6 +55,9 @@ class Plan:
     places: dict[int, str] = field(default_factory=dict)
     changed: dict[str, dict[str, float]] = field(default_factory=dict)
     weights: dict[str, float | None] = field(default_factory=dict)
+    interpolation: Declared = field(default_factory=Declared)
+    varying: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict)
+    rules: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for event in self.rows:
@@ -55,7 +66,7 @@ class Plan:
             else:
                 self._check_observation(event)
         for subject, own in by_subject(self.rows).items():
-            self.changed[subject] = self._parameters(subject, own)
+            self._parameters(subject, own)
             self.weights[subject] = self._weight(subject, own)
 
     @property
@@ -66,7 +77,8 @@ class Plan:
     def unit(self, event: Event) -> str:
         """Unit of the amount of a dose: as stated, else that of the route."""
         place = self.places[event.row.number]
-        return event.row.text("amt_unit") or self.table.units.get("amt", "") or self._own_unit(place)
+        unit = event.row.text("amt_unit") or self.table.units.get("amt", "") or self._own_unit(place)
+        return "cells" if unit.casefold() in VIALS else unit
 
     def _own_unit(self, place: str) -> str:
         return self.model.amount_unit(place) if place in self.model.route_names else self.model.state(place).unit
@@ -129,45 +141,62 @@ class Plan:
         elif cmt and not cmt.isdigit() and cmt not in known:
             self._note(event, "cmt", UnknownName.among("output", cmt, known))
 
-    def _parameters(self, subject: str, own: Sequence[Event]) -> dict[str, float]:
-        found = {}
+    def _parameters(self, subject: str, own: Sequence[Event]) -> None:
+        """Read the columns that are parameters: one number for the subject, or one for each record (K7)."""
+        constant = self.changed[subject] = dict[str, float]()
         for column in self.table.columns:
-            name = self._parameter_of(column)
+            name = "" if column in COLUMNS else parameter_of(self.model, self.table.titles[column])
             stated = [event for event in own if event.row.text(column)] if name else []
             if not name or not stated:
                 continue
             if name in self.parameters:
                 raise UsageError(f"'{name}' is a column of the table", where="parameters", expected="one of the two")
-            different = next((e for e in stated if e.row.text(column) != stated[0].row.text(column)), None)
-            if different is not None:
-                first = f"'{stated[0].row.text(column)}' in row {stated[0].row.number}"
-                problem = f"covariate '{name}' of subject '{subject}' changes from {first} (K1)"
-                hint = "one value a subject: covariates that change within a subject cannot be followed yet"
-                self._note(different, column, DataError(problem, hint=hint))
-                continue
-            number = self.reading.number(stated[0].row, column)
-            if number is not None:
-                found[name] = number
-        return found
+            if self._varies(stated, column):
+                numbers = {event.row.number: self._covariate(event, column, name) for event in stated}
+                known = {row: number for row, number in numbers.items() if number is not None}
+                if len(known) == len(numbers):
+                    self._keep(subject, name, column, known, stated[0])
+            else:
+                number = self._covariate(stated[0], column, name)
+                self.rules.setdefault(name, self.interpolation.of(column))
+                if number is not None:
+                    constant[name] = number
 
-    def _parameter_of(self, column: str) -> str:
-        """The parameter that a column states: its very name, else the only one that differs in case."""
-        title = self.table.titles[column]
-        if column in COLUMNS:
-            return ""
-        if title in self.model.parameter_names:
-            return title
-        near = [name for name in self.model.parameter_names if name.casefold() == column]
-        return near[0] if len(near) == 1 else ""
+    def _varies(self, stated: Sequence[Event], column: str) -> bool:
+        return any(event.row.text(column) != stated[0].row.text(column) for event in stated)
+
+    def _keep(self, subject: str, name: str, column: str, numbers: dict[int, float], first: Event) -> None:
+        rule = self.rules[name] = self.interpolation.of(column)
+        try:
+            if not is_covariate(column):
+                problem = f"'{name}' of subject '{subject}' changes, and is a property of doses (K9)"
+                raise DataError(problem, hint="one value for each subject, or a parameter of another name")
+            if rule == "linear":
+                check_line(self.model, name, numbers.values())
+        except MscError as error:
+            self._note(first, column, error)
+            return
+        self.varying.setdefault(subject, {})[name] = numbers
+
+    def _covariate(self, event: Event, column: str, name: str) -> float | None:
+        """What a row states, in the unit of the parameter."""
+        number = self.reading.number(event.row, column)
+        try:
+            return None if number is None else number * factor_of(self.model, name, self.table.units.get(column, ""))
+        except MscError as error:
+            self._note(event, column, DataError(f"{error.problem} (D13)", expected=error.expected, hint=error.hint))
+            return None
 
     def _weight(self, subject: str, own: Sequence[Event]) -> float | None:
         column = next((name for name in ("weight", "wt") if self.table.units.get(name)), "")
         stated = [event for event in own if column and event.row.text(column)]
         if not stated:
             return to_unit(self.weight, "kg") if self.weight else None
-        if any(event.row.text(column) != stated[0].row.text(column) for event in stated):
-            problem = f"weight of subject '{subject}' changes (K1)"
-            self._note(stated[0], column, DataError(problem, hint="one weight, that at dosing"))
+        if self._varies(stated, column):
+            if any(self.unit(event).endswith("/kg") for event in own if event.row.number in self.places):
+                problem = f"weight of subject '{subject}' changes (K1)"
+                self._note(stated[0], column, DataError(problem, hint="one weight, that at dosing"))
+            return None
         number = self.reading.number(stated[0].row, column)
         return None if number is None else number * to_unit(f"1 {self.table.units[column]}", "kg")
 

@@ -6,15 +6,17 @@ through the dose of its subject. Subjects who were dosed alike form one group, w
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mscpkpd.administration import administered
 from mscpkpd.conversions import factor_of
+from mscpkpd.covariates import CovariateColumns
 from mscpkpd.data import Record, Study, Subject
 from mscpkpd.dosing import Dose, Regimen
+from mscpkpd.engine.course import Course
 from mscpkpd.errors import DataError, MscError, UnknownName
 from mscpkpd.model import Model, Output
 from mscpkpd.units import to_unit
@@ -26,7 +28,7 @@ KINDS = ("value", "left", "right", "interval", "mean", "logmean")
 
 @dataclass(frozen=True)
 class Group:
-    """Subjects who received the same doses, and so have the same prediction.
+    """Subjects who received the same doses and have the same covariates, and so the same prediction.
 
     Attributes
     ----------
@@ -35,11 +37,14 @@ class Group:
     weight : float or None
         Body weight in kg; None where no dose is per body weight.
     subjects : tuple of str
+    course : Course or None
+        Parameters that are covariates; None where there are none.
     """
 
     regimen: Regimen
     weight: float | None
     subjects: tuple[str, ...]
+    course: Course | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,10 @@ class Rows:
     outputs : tuple of str
     where, subject : tuple of str
         Origin and subject of each row.
+    covariates : dict of str to array
+        Parameters that are covariates, as the record of each row states them, or else at its time (K6).
+    rules : dict of str to str
+        What holds between the records of those that change within a subject (K1).
     """
 
     output: np.ndarray
@@ -73,6 +82,8 @@ class Rows:
     outputs: tuple[str, ...]
     where: tuple[str, ...]
     subject: tuple[str, ...]
+    covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -83,7 +94,7 @@ class Rows:
         return np.asarray(np.isin(self.kind, ("mean", "logmean")) & np.isfinite(self.sd))
 
 
-def bind(model: Model, study: Study, by_subject: Collection[str] = ()) -> tuple[Rows, tuple[Group, ...]]:
+def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
     """Translate a study into the terms of a model.
 
     Parameters
@@ -92,8 +103,6 @@ def bind(model: Model, study: Study, by_subject: Collection[str] = ()) -> tuple[
         Its outputs give names and units.
     study : Study
         Checked records and doses.
-    by_subject : collection of str
-        Parameters that columns of the study may state.
 
     Returns
     -------
@@ -107,10 +116,11 @@ def bind(model: Model, study: Study, by_subject: Collection[str] = ()) -> tuple[
         value that the noise model cannot produce.
     """
     findings: list[MscError] = []
-    groups, position = _groups(model, study, findings)
-    _check_covariates(model, study, by_subject, findings)
     seen = {record.output for record in study.records}
     outputs = tuple(name for name in model.output_names if name in seen)
+    columns_of = CovariateColumns(model, study, outputs, findings)
+    courses = {subject.id: columns_of.course(subject) for subject in study.subjects}
+    groups, position = _groups(model, study, findings, courses)
     columns: list[tuple[float, ...]] = []
     kept: list[Record] = []
     for record in study.records:
@@ -137,16 +147,21 @@ def bind(model: Model, study: Study, by_subject: Collection[str] = ()) -> tuple[
         outputs=outputs,
         where=tuple(record.where for record in kept),
         subject=tuple(record.subject for record in kept),
+        covariates=columns_of.at_rows(kept, courses),
+        rules=columns_of.rules,
     )
     return rows, groups
 
 
+_Key = tuple[tuple[Dose, ...], float | None, Course | None]
+
+
 def _groups(
-    model: Model, study: Study, findings: list[MscError]
+    model: Model, study: Study, findings: list[MscError], courses: Mapping[str, Course | None]
 ) -> tuple[tuple[Group, ...], dict[tuple[str, int | None], int]]:
     """Groups, and the position of the one of each subject and, for records before a dose of their time, its doses."""
-    members: dict[tuple[tuple[Dose, ...], float | None], list[Subject]] = {}
-    keys: dict[tuple[str, int | None], tuple[tuple[Dose, ...], float | None]] = {}
+    members: dict[_Key, list[Subject]] = {}
+    keys: dict[tuple[str, int | None], _Key] = {}
     known = {*(route.name for route in model.routes), *model.state_names}
     cuts: dict[str, dict[int | None, None]] = {subject.id: {None: None} for subject in study.subjects}
     for record in study.records:
@@ -162,11 +177,16 @@ def _groups(
             findings.append(error)
             continue
         weight = subject.weight if any(dose.unit.endswith("/kg") for dose in doses) else None
+        course = courses[subject.id]
         for cut in cuts[subject.id]:
-            keys[subject.id, cut] = key = (doses[:cut], weight)
+            own = None if course is None else course.first(len(doses) if cut is None else cut)
+            keys[subject.id, cut] = key = (doses[:cut], weight, own)
             members.setdefault(key, []).append(subject)
     order = {key: number for number, key in enumerate(members)}
-    groups = [Group(Regimen(doses), weight, tuple(s.id for s in own)) for (doses, weight), own in members.items()]
+    groups = [
+        Group(Regimen(doses), weight, tuple(s.id for s in own), course)
+        for (doses, weight, course), own in members.items()
+    ]
     return tuple(groups), {who: order[key] for who, key in keys.items()}
 
 
@@ -176,21 +196,6 @@ def _given_before(study: Study, record: Record) -> int | None:
         return None
     doses = study.subject(record.subject).regimen.doses
     return sum(dose.time <= record.time * (1 + 1e-11) for dose in doses) - record.pre_dose
-
-
-def _check_covariates(model: Model, study: Study, by_subject: Collection[str], findings: list[MscError]) -> None:
-    """Refuse a column that is a parameter of the model: a fit has one value for all subjects."""
-    names = {name.casefold(): name for name in model.parameter_names if name not in by_subject}
-    seen: set[str] = set()
-    for subject in study.subjects:
-        weighed = () if subject.weight is None else (("weight", f"{subject.weight:g}"),)
-        for column, text in (*subject.covariates, *weighed):
-            name = names.get(column.casefold(), "")
-            if name and name not in seen and text != f"{model.values[name]:g}":
-                seen.add(name)
-                problem = f"column '{column}' is a parameter of model '{model.name}', of which a fit takes one value"
-                hint = f"another name for the column, or fix={{'{name}': {text}}} where it is the same for all"
-                findings.append(DataError(problem, where=f"subject '{subject.id}'", hint=hint))
 
 
 def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...]:

@@ -18,7 +18,6 @@ from mscpkpd.dosing import Regimen
 from mscpkpd.errors import SolveError
 from mscpkpd.model import Model
 from mscpkpd.problem import TRIED, Problem, pose
-from mscpkpd.subject_values import subject_values
 from mscpkpd.variability import SUMMARIES, Effect, Level, label_of, levels_of
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class PopulationPrediction:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """A problem with random effects and covariates.
+    """A problem with random effects.
 
     Attributes
     ----------
@@ -62,8 +61,6 @@ class Population:
         What is typical, and the noise.
     levels : tuple of Level
         Random effects.
-    covariates : mapping of str to array of shape (n_cases,)
-        Parameters that columns of the study state, in their units.
     case : array of int, shape (n_rows,)
         Case of each row.
     group : array of int, shape (n_cases,)
@@ -78,7 +75,6 @@ class Population:
 
     problem: Problem
     levels: tuple[Level, ...]
-    covariates: Mapping[str, np.ndarray]
     case: np.ndarray
     group: np.ndarray
     member: np.ndarray
@@ -143,13 +139,12 @@ class Population:
         return np.asarray(extended[self.places])
 
     def typical(self, theta: np.ndarray) -> np.ndarray:
-        """Values of the parameters of the system without random effects, shape (n_parameters, n_cases)."""
+        """Values of the parameters of the system without random effects, shape (n_parameters, n_cases).
+
+        Covariates have the value of the model here: an engine puts those of each subject in their place.
+        """
         values = self.problem.values(theta)
-        table = np.array([values[name] for name in self.positions])[:, None] * np.ones(len(self.group))
-        for name, stated in self.covariates.items():
-            if name in self.positions:
-                table[self.positions[name]] = stated
-        return np.asarray(table)
+        return np.array([values[name] for name in self.positions])[:, None] * np.ones(len(self.group))
 
     def individual(self, theta: np.ndarray, eta: np.ndarray) -> np.ndarray:
         """Values of the parameters of the system for each case, shape (n_parameters, n_cases)."""
@@ -186,6 +181,7 @@ class Population:
         return predictions_of(
             self.problem.system, [(group.regimen, group.weight) for group in groups], subject=self.case,
             output=rows.output, time=rows.time, hours=self.problem.hours, tolerance=self.problem.tolerance,
+            courses=[group.course for group in groups], own=rows.covariates,
         )  # fmt: skip
 
     def predict(
@@ -302,7 +298,7 @@ def pose_population(
     *,
     random: Collection[str] | bool | None = None,
 ) -> Population:
-    """Bind a model to a study with the random effects and covariates that both declare.
+    """Bind a model to a study with the random effects that the model declares and the data can tell.
 
     Parameters
     ----------
@@ -331,10 +327,9 @@ def pose_population(
     DataError
         If the study does not fit the model.
     """
-    columns = subject_values(model.fix(**fix) if fix else model, study)
-    problem = pose(model, study, free, fix, by_subject=tuple(columns))
+    problem = pose(model, study, free, fix)
     levels, notes = levels_of(problem, random=random)
-    population = _cases(problem, levels, columns, notes)
+    population = _cases(problem, levels, notes)
     return replace(population, notes=(*notes, *_carried_over(population)))
 
 
@@ -366,24 +361,20 @@ def _carried_over(population: Population) -> tuple[str, ...]:
     )
 
 
-def _cases(
-    problem: Problem, levels: tuple[Level, ...], columns: Mapping[str, Mapping[str, float]], notes: tuple[str, ...]
-) -> Population:
+def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...]) -> Population:
     study, rows = problem.study, problem.rows
-    known: dict[tuple[Any, ...], int] = {}
+    known: dict[tuple[int, tuple[int, ...]], int] = {}
     case = np.empty(len(rows), dtype=int)
     places = [{label: k for k, label in enumerate(level.labels)} for level in levels]
     for r, record in enumerate(study.records):
         subject = study.subject(record.subject)
-        own = [
+        own = tuple(
             -1
             if rows.kind[r] in SUMMARIES and level.name in ("subject", "occasion")
             else place[label_of(subject, record, level.name)]
             for level, place in zip(levels, places, strict=True)
-        ]
-        stated = tuple(column[subject.id] for column in columns.values())
-        case[r] = known.setdefault((int(rows.group[r]), tuple(own), stated), len(known))
+        )
+        case[r] = known.setdefault((int(rows.group[r]), own), len(known))
     keys = list(known)
-    covariates = {name: np.array([key[2][k] for key in keys]) for k, name in enumerate(columns)}
-    member = np.array([key[1] for key in keys], dtype=int).reshape(len(keys), len(levels)).T
-    return Population(problem, levels, covariates, case, np.array([key[0] for key in keys]), member, notes)
+    member = np.array([own for _, own in keys], dtype=int).reshape(len(keys), len(levels)).T
+    return Population(problem, levels, case, np.array([group for group, _ in keys]), member, notes)

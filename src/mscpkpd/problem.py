@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mscpkpd.data import Study
+from mscpkpd.engine.course import driven_together
 from mscpkpd.engine.plan import plan_of
 from mscpkpd.engine.solve import solve
 from mscpkpd.engine.structure import solving_order
@@ -27,7 +28,15 @@ from mscpkpd.units import to_unit
 if TYPE_CHECKING:
     from mscpkpd.engine.predictions import Predictions
 
-__all__ = ["FIT_TOLERANCE", "FreeParameter", "Prediction", "Problem", "pose", "refuse_impossible_rows"]
+__all__ = [
+    "FIT_TOLERANCE",
+    "FreeParameter",
+    "Prediction",
+    "Problem",
+    "pose",
+    "refuse_impossible_rows",
+    "refuse_unclear_columns",
+]
 
 FIT_TOLERANCE = 1e-8  # relative, of the solver; looser values bias variance estimates (G10)
 
@@ -180,7 +189,11 @@ class Problem:
         if self.engine == "stiff" or not self.system.states or not solving_order(self.system).exact:
             return "stiff"
         moments = np.array([1.0])
-        plans = (plan_of(self.system, group.regimen, moments, self.hours) for group in self.groups)
+        system, drives = driven_together(self.system, [group.course for group in self.groups], self.hours)
+        if not solving_order(system).exact:  # a covariate that follows a straight line moves coefficients (K4)
+            return "stiff"
+        pairs = zip(self.groups, drives, strict=True)
+        plans = (plan_of(system, group.regimen, moments, self.hours, driven) for group, driven in pairs)
         return "stiff" if any(plan is None for plan in plans) else "exact"
 
     @cached_property
@@ -193,7 +206,7 @@ class Problem:
         rows, groups = self.rows, [(group.regimen, group.weight) for group in self.groups]
         return predictions_of(
             self.system, groups, subject=rows.group, output=rows.output, time=rows.time, hours=self.hours,
-            tolerance=self.tolerance,
+            tolerance=self.tolerance, courses=[group.course for group in self.groups], own=rows.covariates,
         )  # fmt: skip
 
     def linearized(self, theta: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
@@ -288,10 +301,12 @@ class Problem:
         free = () if places is None else tuple(int(i) for i in places)
         path = solve(
             self.system, group.regimen, times, numbers, free=free, weight=group.weight, hours=self.hours,
-            tolerance=self.tolerance,
+            tolerance=self.tolerance, course=group.course,
         )  # fmt: skip
         output, each = self.rows.output[mine], np.arange(len(mine))
-        columns, shape = [*path.states, *numbers, times], times.shape
+        own = [self.rows.covariates[name][mine] if name in self.rows.covariates else value
+               for name, value in zip(self.system.parameters, numbers, strict=True)]  # fmt: skip
+        columns, shape = [*path.states, *own, times], times.shape
         value = self.system.observed_function.value(*columns, shape=shape)[output, each]
         if places is None:
             return value, None, path.failure
@@ -309,12 +324,7 @@ class Problem:
 
 
 def pose(
-    model: Model,
-    study: Study,
-    free: Collection[str] | None = None,
-    fix: Mapping[str, float] | None = None,
-    *,
-    by_subject: Collection[str] = (),
+    model: Model, study: Study, free: Collection[str] | None = None, fix: Mapping[str, float] | None = None
 ) -> Problem:
     """Bind a model to a study and decide what there is to learn.
 
@@ -328,8 +338,6 @@ def pose(
         Parameters to learn; by default all with a prior that the observed outputs depend on.
     fix : mapping of str to float, optional
         Parameters to hold at these values, in the units of the model.
-    by_subject : collection of str
-        Parameters whose value each subject has in a column of the study; the caller puts them in place.
 
     Returns
     -------
@@ -351,10 +359,11 @@ def pose(
     both = sorted(set(free or ()) & set(fix or ()))
     if both:
         raise UsageError(f"{', '.join(both)} cannot be both free and fixed")
-    rows, groups = bind(model, study, by_subject)
+    rows, groups = bind(model, study)
     routes = tuple(sorted({dose.route for group in groups for dose in group.regimen.doses}))
     involved = {*build_system(model, rows.outputs, routes).parameters, *_noise_names(model, rows)}
-    with_prior = set(model.free_names) if free is None else set(free)
+    with_prior = set(model.free_names) - rows.covariates.keys() if free is None else set(free)
+    _refuse_columns(model, rows, with_prior, fix or {})
     informed = tuple(name for name in model.parameter_names if name in with_prior & involved)
     if not informed:
         raise UsageError(
@@ -367,9 +376,38 @@ def pose(
         rows,
         groups,
         learned,
-        tuple(name for name in model.parameter_names if name in involved - set(informed)),
+        tuple(name for name in model.parameter_names if name in involved - set(informed) - rows.covariates.keys()),
         tuple(name for name in model.free_names if name not in involved),
     )
+
+
+def refuse_unclear_columns(problem: Problem, free: Collection[str] | None) -> None:
+    """Refuse a column of the study that states a parameter with a prior, where nobody said what is to be learned.
+
+    Parameters
+    ----------
+    problem : Problem
+    free : collection of str, optional
+        What was asked for.
+
+    Raises
+    ------
+    DataError
+        With the column.
+    """
+    if free is None:
+        _refuse_columns(problem.model, problem.rows, problem.model.free_names, {})
+
+
+def _refuse_columns(model: Model, rows: Rows, learned: Collection[str], fixed: Mapping[str, float]) -> None:
+    """Refuse a column of the study that states what is to be learned, or what is held at another value."""
+    for name, values in rows.covariates.items():
+        if name in learned:
+            problem = f"column '{name}' of the study is a parameter of '{model.name}' that is to be learned"
+            hint = f"free=... without '{name}' to take it from the column, or another name for the column"
+            raise DataError(problem, expected="one of the two", hint=hint)
+        if name in fixed and np.any(values != fixed[name]):
+            raise UsageError(f"'{name}' is a column of the study", where="fix", expected="one of the two")
 
 
 def _free(model: Model, name: str, study: Study) -> FreeParameter:

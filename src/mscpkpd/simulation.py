@@ -5,13 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
 
 from mscpkpd.administration import administered
+from mscpkpd.data.covariates import Interpolation
+from mscpkpd.dose_draws import drawn_regimens, is_uncertain
 from mscpkpd.dosing import Regimen
+from mscpkpd.engine.course import Course, drive
 from mscpkpd.engine.solve import DEFAULT_TOLERANCE, solve
 from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System, build_system
@@ -22,7 +25,7 @@ from mscpkpd.model import Model
 from mscpkpd.units import to_unit
 from mscpkpd.variability import scale_of
 
-__all__ = ["simulate"]
+__all__ = ["follow", "simulate"]
 
 # Hours after the start of each dose that every default grid holds, so that first passes are not stepped over.
 AFTER_DOSE = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0)
@@ -84,6 +87,8 @@ def simulate(
     parameters: Mapping[str, float] | None = None,
     seed: int = 0,
     dialect: str = "",
+    rows: str = "observed",
+    covariates: Interpolation | None = None,
 ) -> RowOutput: ...
 
 
@@ -104,6 +109,8 @@ def simulate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     dialect: str = "",
+    rows: str = "observed",
+    covariates: Interpolation | None = None,
 ) -> xr.Dataset | RowOutput:
     """Simulate schedules for subjects and parameter draws, or the rows of an event table.
 
@@ -116,10 +123,12 @@ def simulate(
         default the doses that belong to the model itself, such as the events of an SBML file.
     events : DataFrame or path, optional
         NONMEM-style event table: who gets what, and when values are wanted. Numbers are in the units of the model where
-        the header states none; a column that is called as a parameter is the value of that parameter for its subject.
-        Only `weight`, `times`, `outputs`, `parameters` and `dialect` go with it.
+        the header states none; a column that is called as a parameter is the value of that parameter for its subject,
+        and may change from row to row. Only `weight`, `times`, `outputs`, `parameters`, `dialect`, `rows` and
+        `covariates` go with it.
     draws : Fit, int or None
         Parameter uncertainty: the posterior of a fit, that many draws from the priors, or none (the model's values).
+        With draws, viable fractions and losses of doses vary within their SD, too (T3).
     n_draws : int
         How many draws to take from a fit.
     subjects : int
@@ -140,8 +149,16 @@ def simulate(
         Same seed, same numbers. A further subject or schedule changes none of the others.
     progress : callable, optional
         Receives solves done and solves wanted.
-    dialect : "", "rxode2" or "mrgsolve"
-        Whose numbers of EVID above 4 `events` uses; the names replace, multiply and phantom are always read (D11, E36).
+    dialect : "", "nonmem", "mrgsolve", "rxode2" or "monolix"
+        Whose table `events` is: whose numbers of EVID above 4 it uses (rxode2 and mrgsolve have such; the names
+        replace, multiply and phantom are always read, D11 and E36), and whose rule for covariates holds: locf for
+        rxode2 and monolix, else nocb (K1).
+    rows : "observed" or "all"
+        Of `events`: rows with EVID 0 and 2, or every row with the state just after its own event, and CMT, DV, TAD
+        (time after the latest dose, E38), PRED and RES beside (section 8 of the conventions).
+    covariates : str or mapping of str to str, optional
+        What holds between the records of columns of `events` that are parameters: "locf", "nocb" or "linear", for all
+        or by column, ``{"WT": "linear"}`` (K1 to K8).
 
     Returns
     -------
@@ -153,8 +170,8 @@ def simulate(
         taught less than a tenth.
 
         With `events` a pandas.DataFrame: a row for each row with EVID 0 or 2 in the given order, or for each subject
-        and time in `times`, with ID, TIME, EVID, DVID and a column for each output and state; units, notes and failures
-        are in its ``attrs``.
+        and time in `times`, with ID, TIME, EVID, DVID and a column for each output and state; units, notes, failures
+        and the rules of covariates are in its ``attrs``.
 
     Raises
     ------
@@ -173,7 +190,7 @@ def simulate(
     Notes
     -----
     A value at the time of a dose is after it (rule E4); in an event table rows count in their order (E1 to E3), steady
-    states are solved (E31), covariates that change are refused by name. Between-subject deviations are
+    states are solved (E31), and covariates change by the rule declared for them (K1). Between-subject deviations are
     normal on the transformed scale of their parameter (P2; with the spreads of a fit that has them), with one random
     stream per subject and parameter (G3). From 1000
     solves of a schedule on, a model without feedback is solved in batches by the exact engine: the same to 1e-6.
@@ -185,8 +202,36 @@ def simulate(
             problem = f"{', '.join(beside) or 'several weights'} beside events"
             raise UsageError(problem, expected="the subjects, doses and times of the table alone")
         return simulate_events(
-            model, events, outputs=outputs, times=times, parameters=parameters, weight=weight, dialect=dialect
-        )
+            model, events, outputs=outputs, times=times, parameters=parameters, weight=weight, dialect=dialect,
+            rows=rows, covariates=covariates,
+        )  # fmt: skip
+    if covariates is not None:
+        hint = "events= with a column for each covariate, or parameters={...} for one value"
+        raise UsageError(f"covariates={covariates!r} without events", hint=hint)
+    return follow(
+        model, schedules, draws=draws, n_draws=n_draws, subjects=subjects, weight=weight, until=until, times=times,
+        step=step, outputs=outputs, parameters=parameters, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def follow(
+    model: Model,
+    schedules: Regimen | Mapping[str, Regimen] | None,
+    *,
+    draws: Fit | int | None = None,
+    n_draws: int = 100,
+    subjects: int = 1,
+    weight: str | Sequence[str] | None = None,
+    until: str | None = None,
+    times: Sequence[float] | None = None,
+    step: str | None = None,
+    outputs: Sequence[str] | None = None,
+    parameters: Mapping[str, float] | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    course: Course | None = None,
+) -> xr.Dataset:
+    """Simulate schedules, perhaps with the covariates of one subject; see `simulate`."""
     schedules = _own_doses(model) if schedules is None else schedules
     named = {schedules.name or "schedule": schedules} if isinstance(schedules, Regimen) else dict(schedules)
     if not named or subjects < 1 or n_draws < 1:
@@ -200,15 +245,28 @@ def simulate(
     routes = _routes(model, named)
     system = build_system(model, wanted, routes)
     each = population.of(system.parameters)
-    solved = _together if _many(system, len(each)) else _one_by_one
+    driven = system if course is None else drive(system, course, hours).system
+    vague = is_uncertain(named.values())
     out = np.empty((len(wanted), len(named), len(each), len(grid)))
     for s, regimen in enumerate(named.values()):
         tell = _counted(progress, s * len(each), len(named) * len(each))
-        out[:, s] = solved(system, regimen, grid, each, population.weight_of_each, hours=hours, tell=tell)
+        how: dict[str, Any] = {
+            "weights": population.weight_of_each, "hours": hours, "tell": tell, "course": course,
+        }  # fmt: skip
+        if vague and draws is not None:
+            own = drawn_regimens(regimen, seed, subjects, population.draws)
+            out[:, s] = _one_by_one(system, own, grid, each, **how)
+        elif _many(driven, len(each)):
+            out[:, s] = _together(system, regimen, grid, each, **how)
+        else:
+            out[:, s] = _one_by_one(system, [regimen] * len(each), grid, each, **how)
     out = out.reshape(len(wanted), len(named), subjects, population.draws, len(grid))
     failed = np.all(np.isnan(out), axis=(0, 4))
     sims = _dataset(model, wanted, named, grid, out, failed)
     sims.attrs.update(parameters=population.origin, seed=seed)
+    if vague:
+        drawn = "drawn within their SD" if draws is not None else "as stated: their SD is used with draws alone"
+        sims.attrs["doses"] = f"viable fractions and losses {drawn} (T3)"
     for name in wanted:
         sims[name].attrs.update(_grounds(model, name, routes, draws))
     return sims
@@ -242,20 +300,24 @@ def _counted(progress: Callable[[int, int], None] | None, before: int, total: in
 
 def _one_by_one(
     system: System,
-    regimen: Regimen,
+    regimens: Sequence[Regimen],
     grid: np.ndarray,
     each: np.ndarray,
     weights: Sequence[float | None],
     *,
     hours: float,
     tell: Callable[[int], None],
+    course: Course | None,
 ) -> np.ndarray:
     """Outputs of every solve, shape (n_outputs, n_solves, n_times); NaN where one failed."""
     out = np.full((len(system.outputs), len(each), len(grid)), np.nan)
-    for k, (values, weight) in enumerate(zip(each, weights, strict=True)):
-        path = solve(system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE)
+    for k, (regimen, values, weight) in enumerate(zip(regimens, each, weights, strict=True)):
+        path = solve(
+            system, regimen, grid, values, weight=weight, hours=hours, tolerance=DEFAULT_TOLERANCE, course=course
+        )
         if path.ok:
-            out[:, k] = system.observed_function.value(*path.states, *values, grid, shape=grid.shape)
+            at_times = _with(system, values[:, None], grid * hours, course)
+            out[:, k] = system.observed_function.value(*path.states, *at_times, grid, shape=grid.shape)
         tell(k + 1)
     return out
 
@@ -269,6 +331,7 @@ def _together(
     *,
     hours: float,
     tell: Callable[[int], None],
+    course: Course | None,
 ) -> np.ndarray:
     """The same by the exact engine, many solves at a time."""
     from mscpkpd.engine.batches import solve_batch  # JAX is slow to load
@@ -279,12 +342,21 @@ def _together(
         mine = slice(begin, begin + PORTION)
         states = solve_batch(
             system, regimen, grid, each[mine], hours=hours, tolerance=BATCH_TOLERANCE,
-            weights=None if kilograms is None else kilograms[mine],
+            weights=None if kilograms is None else kilograms[mine], course=course,
         )  # fmt: skip
-        columns = (*np.moveaxis(states, 1, 0), *each[mine].T[:, :, None], grid)
+        columns = (*np.moveaxis(states, 1, 0), *_with(system, each[mine].T[:, :, None], grid * hours, course), grid)
         out[:, mine] = system.observed_function.value(*columns, shape=(len(states), len(grid)))
         tell(min(begin + PORTION, len(each)))
     return out
+
+
+def _with(system: System, values: np.ndarray, hours: np.ndarray, course: Course | None) -> list[np.ndarray]:
+    """Parameters at times [h]: covariates are those of the time."""
+    found = list(values)
+    for track in course.tracks if course else ():
+        if track.name in system.parameters:
+            found[system.parameters.index(track.name)] = np.array([track.at(time) for time in hours])
+    return found
 
 
 def _wanted(model: Model, outputs: Sequence[str] | None) -> tuple[str, ...]:

@@ -10,9 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, warn
-from mscpkpd.cli.options import AmountUnit, DataUnit, Decimal, Layout, Observed, Routes, TimeUnit
+from mscpkpd.cli.options import (
+    AmountUnit,
+    DataUnit,
+    Decimal,
+    Dialect,
+    Layout,
+    Observed,
+    OrganMass,
+    Routes,
+    TimeUnit,
+)
 from mscpkpd.cli.options import Json as JsonOption
-from mscpkpd.cli.words import in_shell_words, read_mapping
+from mscpkpd.cli.words import in_shell_words, read_mapping, read_quantities
 from mscpkpd.errors import InputError, UsageError, closest
 
 __all__ = ["Verdict", "check", "verdict_of"]
@@ -52,6 +62,8 @@ class Reading:
     amount_unit: str | None = None
     outputs: str | Mapping[int | str, str] | None = None
     routes: str | Mapping[int | str, str] | None = None
+    dialect: str = ""
+    organ_mass: Mapping[str, str] | None = None
 
 
 Found = tuple[str, tuple[str, ...]]  # what a file holds, and notes
@@ -67,11 +79,14 @@ def check(
     amount_unit: AmountUnit = None,
     outputs: Observed = None,
     routes: Routes = None,
+    dialect: Dialect = "",
+    organ_mass: OrganMass = None,
     as_json: JsonOption = False,
 ) -> int:
     """Check files: 'ok', or what is wrong, where, and what to try."""
     names = read_mapping(outputs, "--outputs"), read_mapping(routes, "--routes")
-    reading = Reading(layout, decimal, unit, time_unit, amount_unit, *names)
+    masses = read_quantities(organ_mass, "--organ-mass")
+    reading = Reading(layout, decimal, unit, time_unit, amount_unit, *names, dialect=dialect, organ_mass=masses)
     verdicts = []
     for file in files:
         verdict = verdict_of(file, reading)
@@ -97,7 +112,7 @@ def verdict_of(file: Path, reading: Reading | None = None) -> Verdict:
     try:
         _check_there(file)
         kind, examine = _examination(file, reading or Reading())
-        with in_shell_words("layout", "decimal", "unit", "time_unit", "amount_unit", "outputs", "routes", "values"):
+        with in_shell_words(*vars(Reading()), "values"):
             about, notes = examine()
     except InputError as error:
         return Verdict(str(file), kind, problem=str(error))

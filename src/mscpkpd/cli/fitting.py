@@ -12,12 +12,15 @@ import typer
 from mscpkpd.cli.console import say, show_json, show_table, table_records
 from mscpkpd.cli.options import (
     AmountUnit,
+    Covariates,
     DataUnit,
     Decimal,
+    Dialect,
     Doses,
     Json,
     Layout,
     Observed,
+    OrganMass,
     Routes,
     Seed,
     Sheet,
@@ -26,7 +29,7 @@ from mscpkpd.cli.options import (
 )
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
-from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_settings
+from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_quantities, read_rules, read_settings
 from mscpkpd.files import check_place
 
 if TYPE_CHECKING:
@@ -71,6 +74,9 @@ def fit(
     outputs: Observed = None,
     routes: Routes = None,
     doses: Doses = None,
+    covariates: Covariates = None,
+    dialect: Dialect = "",
+    organ_mass: OrganMass = None,
     as_json: Json = False,
 ) -> int:
     """Fit a model to a study; the summary says what the data taught about each parameter."""
@@ -84,12 +90,16 @@ def fit(
 
     with in_shell_words("values"):
         chosen = load_model(model, values)
-    named = {"outputs": read_mapping(outputs, "--outputs"), "routes": read_mapping(routes, "--routes")}
-    with in_shell_words("layout", "sheet", "decimal", "unit", "time_unit", "amount_unit", "doses", *named):
-        table: dict[str, Any] = {"layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit, **named}
-        study = read_study(data, **table, time_unit=time_unit, amount_unit=amount_unit, doses=doses)
+    table: dict[str, Any] = {
+        "layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit, "time_unit": time_unit,
+        "amount_unit": amount_unit, "doses": doses, "dialect": dialect,
+        "outputs": read_mapping(outputs, "--outputs"), "routes": read_mapping(routes, "--routes"),
+        "organ_mass": read_quantities(organ_mass, "--organ-mass"), "covariates": read_rules(covariates, "--covariates"),
+    }  # fmt: skip
+    with in_shell_words(*table):
+        study = read_study(data, **table)
     with (
-        in_shell_words("method", "free", "fix", "random", "draws", "tune", "chains"),
+        in_shell_words("method", "free", "fix", "random", "draws", "tune", "chains", "covariates"),
         progress(f"{method}, {data.name}") as tell,
     ):
         if method == "nuts":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, show_table, table_records
-from mscpkpd.cli.options import AmountUnit, DataUnit, Decimal, Doses, Json, Layout, Sheet, TimeUnit
-from mscpkpd.cli.words import in_shell_words, read_mapping, read_names
+from mscpkpd.cli.options import AmountUnit, DataUnit, Decimal, Dialect, Doses, Json, Layout, OrganMass, Sheet, TimeUnit
+from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_quantities
 from mscpkpd.errors import UsageError
 from mscpkpd.files import check_place, whole_file
 
@@ -63,6 +63,8 @@ def nca(
     time_unit: TimeUnit = None,
     amount_unit: AmountUnit = None,
     doses: Doses = None,
+    dialect: Dialect = "",
+    organ_mass: OrganMass = None,
     as_json: Json = False,
 ) -> int:
     """Non-compartmental analysis: areas, terminal phase, clearance, cell kinetics; serial and destructive sampling."""
@@ -73,11 +75,13 @@ def nca(
     from mscpkpd.data import read_study
     from mscpkpd.noncompartmental import nca as analyse
 
-    with in_shell_words("layout", "sheet", "decimal", "unit", "doses", "time_unit", "amount_unit", "outputs", "routes"):
-        study = read_study(
-            data, layout=layout, sheet=sheet, decimal=decimal, unit=unit, time_unit=time_unit, doses=doses,  # type: ignore[arg-type]  # read_study refuses other layouts
-            amount_unit=amount_unit, outputs=observed, routes=given,
-        )  # fmt: skip
+    read: dict[str, Any] = {
+        "layout": layout, "sheet": sheet, "decimal": decimal, "unit": unit, "time_unit": time_unit, "doses": doses,
+        "amount_unit": amount_unit, "outputs": observed, "routes": given, "dialect": dialect,
+        "organ_mass": read_quantities(organ_mass, "--organ-mass"),
+    }  # fmt: skip
+    with in_shell_words(*read):
+        study = read_study(data, **read)
     with in_shell_words(
         "areas", "blq", "tau", "sampling", "steady_state", "by", "outputs", "routes", time_unit="times-in"
     ):

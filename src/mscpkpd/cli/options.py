@@ -9,12 +9,15 @@ import typer
 
 __all__ = [
     "AmountUnit",
+    "Covariates",
     "DataUnit",
     "Decimal",
+    "Dialect",
     "Doses",
     "Json",
     "Layout",
     "Observed",
+    "OrganMass",
     "Routes",
     "Seed",
     "Sheet",
@@ -37,5 +40,13 @@ AmountUnit = Annotated[str | None, typer.Option(help="Unit of AMT of an event ta
 Observed = Annotated[
     str | None, typer.Option(metavar="1=conc,2=il10", help="What DVID, else CMT, observes.", rich_help_panel=TABLE)
 ]
+Dialect = Annotated[
+    str, typer.Option(metavar="rxode2|mrgsolve", help="Whose numbers of EVID above 4.", rich_help_panel=TABLE)
+]
+OrganMass = Annotated[
+    str | None, typer.Option(metavar='"lung=0.17 g"', help="Masses of organs or outputs.", rich_help_panel=TABLE)
+]
 Routes = Annotated[str | None, typer.Option(metavar="1=iv,2=ip", help="Route by CMT of a dose.", rich_help_panel=TABLE)]
+BETWEEN = "Between records of covariates: locf, nocb or linear, or WT=linear,CRCL=locf."
+Covariates = Annotated[str | None, typer.Option(metavar="RULE", help=BETWEEN, rich_help_panel=TABLE)]
 Doses = Annotated[Path | None, typer.Option(metavar="FILE", help="Second table, of doses.", rich_help_panel=TABLE)]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mscpkpd.cli.console import say, show_json, show_table, table_records
-from mscpkpd.cli.options import Decimal, Json, Seed, Values
+from mscpkpd.cli.options import Covariates, Decimal, Dialect, Json, Seed, Values
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
-from mscpkpd.cli.words import in_shell_words, read_names, read_numbers, read_settings
+from mscpkpd.cli.words import in_shell_words, read_names, read_numbers, read_rules, read_settings
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.files import check_place, whole_file
 
@@ -92,6 +92,11 @@ def simulate(
     step: Annotated[str | None, typer.Option(help='Regular grid: "1 h".', rich_help_panel=WHEN)] = None,
     outputs: Annotated[str | None, typer.Option(metavar="a,b", help="Columns wanted; all by default.")] = None,
     decimal: Decimal = ".",
+    covariates: Covariates = None,
+    dialect: Dialect = "",
+    rows: Annotated[
+        str, typer.Option(metavar="observed|all", help="all: a row for each row of --events, with TAD and PRED.")
+    ] = "observed",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
@@ -103,11 +108,21 @@ def simulate(
     _check_given(asked)
     grid = _times(times, step, until)
     wanted, changes = read_names(outputs, "--outputs"), read_settings(settings, "--set")
+    rules = read_rules(covariates, "--covariates")
+    if rules is not None and events is None:
+        raise UsageError("--covariates without --events", hint="--set a=1 for one value")
     if events is not None:
         others = {"--fit": fit, "--draws": draws, "--until": until, "--step": step}
         _check_beside_events([name for name, value in others.items() if value is not None], subjects, as_table=as_table)
         chosen, _ = _model(model, values, None)
-        return _rows(_changed(chosen, changes), events, grid, wanted, weight, decimal, out, as_json=as_json)
+        how: dict[str, Any] = {
+            "outputs": wanted, "times": grid, "weight": weight, "decimal": decimal, "dialect": dialect, "rows": rows,
+            "covariates": rules,
+        }  # fmt: skip
+        return _rows(_changed(chosen, changes), events, how, out, as_json=as_json)
+    alone = "--dialect" if dialect else "--rows" if rows != "observed" else ""
+    if alone:
+        raise UsageError(f"{alone} without --events", expected="what goes with an event table", hint="--events FILE")
     from mscpkpd.simulation import simulate as run
 
     chosen, source = _model(model, values, fit)
@@ -260,22 +275,12 @@ def _check_beside_events(beside: list[str], subjects: int, *, as_table: bool) ->
         raise UsageError("--events makes a table", where="--out", expected="FILE.csv")
 
 
-def _rows(  # noqa: PLR0917 - the options that go with an event table
-    model: Model,
-    events: Path,
-    times: list[float] | None,
-    wanted: tuple[str, ...] | None,
-    weight: str | None,
-    decimal: str,
-    out: Path,
-    *,
-    as_json: bool,
-) -> int:
+def _rows(model: Model, events: Path, how: Mapping[str, Any], out: Path, *, as_json: bool) -> int:
     """Write the row output of an event table (conventions, section 8)."""
     from mscpkpd.event_output import simulate_events
 
-    with in_shell_words("weight", "decimal"):
-        rows = simulate_events(model, events, outputs=wanted, times=times, weight=weight, decimal=decimal)
+    with in_shell_words("weight", "decimal", "dialect", "rows", "times", "covariates"):
+        rows = simulate_events(model, events, **how)
     with whole_file(out) as part:
         rows.to_csv(part, index=False, lineterminator="\n")
     failures: list[str] = rows.attrs["failures"]
@@ -284,7 +289,9 @@ def _rows(  # noqa: PLR0917 - the options that go with an event table
     if as_json:
         facts = {"complete": not verdict, "verdict": verdict or "every solve succeeded", "out": str(out)}
         units = rows.attrs["units"]
-        show_json({**facts, "rows": len(rows), "units": units, "failures": failures, "notes": list(notes)})
+        covariates = rows.attrs["covariates"]
+        told = {"failures": failures, "notes": list(notes), "covariates": covariates}
+        show_json({**facts, "rows": len(rows), "units": units, **told})
     else:
         say(*([verdict, *failures[:10]] if verdict else []))
         say(f"{model.name}: {_count(len(rows), 'row')} of {_count(rows['ID'].nunique(), 'subject')}")

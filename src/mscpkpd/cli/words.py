@@ -9,7 +9,15 @@ from itertools import pairwise
 
 from mscpkpd.errors import MscError, UsageError
 
-__all__ = ["in_shell_words", "read_mapping", "read_names", "read_numbers", "read_settings"]
+__all__ = [
+    "in_shell_words",
+    "read_mapping",
+    "read_names",
+    "read_numbers",
+    "read_quantities",
+    "read_rules",
+    "read_settings",
+]
 
 
 def read_names(text: str | None, option: str) -> tuple[str, ...] | None:
@@ -48,6 +56,27 @@ def read_settings(text: str | None, option: str) -> dict[str, float]:
     return found
 
 
+def read_quantities(text: str | None, option: str) -> dict[str, str] | None:
+    """Read ``lung=0.17 g,liver=1.2 g`` as quantities by name; None where the option is not given.
+
+    Raises
+    ------
+    UsageError
+        For a part that is no ``name=quantity``, or a name twice.
+    """
+    if text is None:
+        return None
+    found: dict[str, str] = {}
+    for part in _parts(text, option, "lung=0.17 g"):
+        name, equals, quantity = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and quantity):
+            raise UsageError(f"'{part}'", where=option, expected="name=quantity", hint=f'{option} "lung=0.17 g"')
+        if name in found:
+            raise UsageError(f"'{name}' stands twice", where=option, expected="each name once")
+        found[name] = quantity
+    return found
+
+
 def read_mapping(text: str | None, option: str) -> dict[int | str, str] | str | None:
     """Read ``1=conc,2=il10`` as names by number; one name alone stands for all; None where the option is not given.
 
@@ -69,6 +98,27 @@ def read_mapping(text: str | None, option: str) -> dict[int | str, str] | str | 
         if key in found:
             raise UsageError(f"'{key}' stands twice", where=option, expected="each number once")
         found[key] = name
+    return found
+
+
+def read_rules(text: str | None, option: str) -> dict[str, str] | str | None:
+    """Read ``WT=linear,CRCL=locf`` as rules by name; a rule alone is one for all; None where the option is not given.
+
+    Raises
+    ------
+    UsageError
+        For a part that is no ``name=rule``, or a name twice.
+    """
+    if text is None or "=" not in text:
+        return text
+    found: dict[str, str] = {}
+    for part in _parts(text, option, "WT=linear,CRCL=locf"):
+        name, equals, rule = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and rule):
+            raise UsageError(f"'{part}'", where=option, expected="name=rule", hint=f"{option} WT=linear")
+        if name in found:
+            raise UsageError(f"'{name}' stands twice", where=option, expected="each name once")
+        found[name] = rule
     return found
 
 
@@ -126,10 +176,14 @@ def in_shell_words(*options: str, **renamed: str) -> Iterator[None]:
 def _shell(text: str, named: dict[str, str]) -> str:
     text = re.sub(r'\bread_study\("[^"]*", ([^()]*)\)', r"\1", text)
     keys = "|".join(re.escape(name) for name in named)
-    mapping = rf"\b(?P<name>{keys})=\{{(?P<key>\w+): '(?P<value>[^']*)'\}}"
-    text = re.sub(mapping, lambda found: f"--{named[found['name']]} {found['key']}={found['value']}", text)
+    mapping = rf"\b(?P<name>{keys})=\{{(?P<key>\w+|'\w+'): '(?P<value>[^']*)'\}}"
+    text = re.sub(mapping, lambda found: _entry(named[found["name"]], found["key"].strip("'"), found["value"]), text)
     argument = rf"\b(?P<name>{keys})\s?=\s?(?P<value>'[^']*'|\"[^\"]*\"|[-+\w.]+)"
     return re.sub(argument, lambda found: _option(named[found["name"]], found["value"].strip("'\"")), text)
+
+
+def _entry(name: str, key: str, value: str) -> str:
+    return f'--{name} "{key}={value}"' if " " in value else f"--{name} {key}={value}"
 
 
 def _option(name: str, value: str) -> str:

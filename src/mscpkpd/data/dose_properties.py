@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.record import DOSE_PROPERTIES
+from mscpkpd.dosing import check_spread
+from mscpkpd.errors import DosingError
 
 if TYPE_CHECKING:
     from mscpkpd.data.cells import Reading
     from mscpkpd.data.tables import Row
+    from mscpkpd.dosing import Dose
 
-__all__ = ["CONTAINED", "Properties", "bedside_viability", "dose_properties", "entering", "stated_amount"]
+__all__ = [
+    "SPREADS",
+    "UNUSED",
+    "VIALS",
+    "Properties",
+    "bedside_viability",
+    "dose_properties",
+    "entering",
+    "stated_amount",
+    "stated_viability",
+    "with_spread",
+]
 
 Properties = tuple[tuple[str, str], ...]
 
-# what the amount of a dose already contains
-CONTAINED = ("infusion_loss", "infusion_loss_sd", "vials", "cells_per_vial")
 FRACTIONS = ("viability_thaw", "viability_sd", "infusion_loss", "infusion_loss_sd")
 VIALS = ("vial", "vials")
+# of these a model makes nothing: a fit and a simulation say so by name
+UNUSED = ("potency", "potency_sd")
+SPREADS = ("viability_sd", "infusion_loss_sd")
+WORDS = {"viability_sd": "viability", "infusion_loss_sd": "loss"}
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?(?![\d,.])")
 
 
 def dose_properties(reading: Reading, row: Row) -> Properties:
@@ -32,6 +51,7 @@ def dose_properties(reading: Reading, row: Row) -> Properties:
         number = reading.number(row, name)
         if number is not None and number <= 0:
             reading.note(row, name, f"'{row.text(name)}'", expected="a number above 0", hint="NA if it is not known")
+    _check_spreads(reading, row)
     reading.above_zero(row, "dose_activity", "MBq", "a header such as 'dose_activity [MBq]'")
     found = [(name, _text(reading, row, name)) for name in DOSE_PROPERTIES if name in row.cells]
     if row.text("dose_unit") in VIALS and "vials" not in row.cells:
@@ -40,9 +60,43 @@ def dose_properties(reading: Reading, row: Row) -> Properties:
 
 
 def _text(reading: Reading, row: Row, name: str) -> str:
-    """Text of a cell with the unit of its header, so that it can stand alone."""
-    unit = reading.table.units.get(name, "")
-    return f"{row.text(name)} {unit}".strip()
+    """Text of a cell with the unit of its header, so that it can stand alone; numbers with a decimal point."""
+    unit, text = reading.table.units.get(name, ""), row.text(name)
+    if reading.decimal == "," and DECIMAL_COMMA.match(text):
+        text = text.replace(",", ".", 1)
+    return f"{text} {unit}".strip()
+
+
+def _check_spreads(reading: Reading, row: Row) -> None:
+    """Refuse an SD that no fraction of its mean has."""
+    before = len(reading.findings)
+    at_thaw, loss = reading.number(row, "viability_thaw"), reading.number(row, "infusion_loss")
+    viable = reading.number(row, "viability")
+    stated = {
+        "viability_sd": at_thaw if viable is None else viable,
+        "infusion_loss_sd": loss,
+    }
+    for name, mean in stated.items():
+        sd = reading.fraction(row, name)
+        if len(reading.findings) > before or sd is None or (mean is None and name == "viability_sd"):
+            continue  # the viable fraction may be that of the route
+        try:
+            check_spread(WORDS[name], mean, sd)
+        except DosingError as error:
+            reading.note(row, name, error.problem, expected=error.expected, hint=error.hint or "NA if it is not known")
+
+
+def with_spread(dose: Dose, properties: Properties) -> Dose:
+    """Return a dose with the uncertainty of its viable fraction and of what is lost (T3)."""
+    known = dict(properties)
+    if known.keys().isdisjoint(("viability_sd", "infusion_loss_sd", "infusion_loss")) or not dose.gives:
+        return dose
+    viable_sd = 0.0 if dose.viable is None else float(known.get("viability_sd", 0.0))
+    loss, loss_sd = (float(known.get(name, 0.0)) for name in ("infusion_loss", "infusion_loss_sd"))
+    try:
+        return replace(dose, viable_sd=viable_sd, loss=loss, loss_sd=loss_sd)
+    except DosingError:
+        return dose  # `dose_properties` has noted why
 
 
 def entering(reading: Reading, row: Row, amount: float, unit: str) -> tuple[float, str]:
@@ -73,6 +127,12 @@ def stated_amount(amount: float, properties: Properties) -> float:
     """Return the amount before losses, which a table states (see `entering`)."""
     loss = float(dict(properties).get("infusion_loss", 0.0))
     return float(f"{amount / (1 - loss):.12g}") if loss else amount
+
+
+def stated_viability(viable: float | None, properties: Properties) -> float | None:
+    """Return the viable fraction that a table states at the bedside; None where it was taken from that at thaw (T2)."""
+    thaw = dict(properties).get("viability_thaw", "")
+    return None if thaw and float(thaw) == viable else viable
 
 
 def bedside_viability(reading: Reading, row: Row, notes: list[str]) -> float | None:

@@ -3,34 +3,68 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from mscpkpd.data.dose_properties import VIALS, bedside_viability, entering
 from mscpkpd.data.events import NAMED, Event, by_subject
 from mscpkpd.data.findings import shortened
-from mscpkpd.errors import UnitError
+from mscpkpd.data.record import DOSE_PROPERTIES
+from mscpkpd.data.tables import Row
+from mscpkpd.errors import UnitError, UsageError
 from mscpkpd.units import scale_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mscpkpd.data.cells import Reading
-    from mscpkpd.data.tables import Row
 
-__all__ = ["DIALECTS", "read_events"]
+__all__ = ["DIALECTS", "SIMPLE", "as_tidy_dose", "check_dialect", "read_events"]
 
 DOSING = ("amt", "rate", "dur", "addl", "ii", "ss")
+# cells that make a row more than a value at a time, or one that has to be looked at twice
+NOT_PLAIN = frozenset((*DOSING, "viab", "limit"))
 MOST_ADDITIONAL = 10_000
+# a number as most are written, without sign and exponent
+SIMPLE = re.compile(r"\d{1,15}(\.\d*)?")
 DATE = re.compile(r"\d+\s*[-/:]\s*\d+")
 TIME_UNIT_HINT = "the header 'TIME [h]', or time_unit='h'"
 # by EVID: what a row does
 EVENTS = {0: "observation", 1: "dose", 2: "other", 3: "reset", 4: "reset and dose"}
 # by dialect: numbers of events that have names and no number that all programs share (D11)
-DIALECTS = {"rxode2": {"5": "replace", "6": "multiply", "7": "phantom"}, "mrgsolve": {"8": "replace"}}
+DIALECTS = {"rxode2": {"5": "replace", "6": "multiply", "7": "phantom"}, "mrgsolve": {"8": "replace"},
+            "nonmem": {}, "monolix": {}}  # fmt: skip
+
+
+DIALECT_HINT = "the name of the event, or the dialect whose number it is: " + " or ".join(
+    f"dialect='{name}'" for name, numbers in DIALECTS.items() if numbers
+)
+
+
+def check_dialect(dialect: str) -> None:
+    """Refuse a dialect that is not known.
+
+    Raises
+    ------
+    UsageError
+        With those that are.
+    """
+    if dialect not in ("", *DIALECTS):
+        raise UsageError(f"dialect='{dialect}'", expected=" or ".join(DIALECTS))
+
+
+def as_tidy_dose(reading: Reading, row: Row) -> Row:
+    """Return the row of a dose in the words of a tidy table, so that its properties mean the same (T3)."""
+    unit = row.text("amt_unit") or reading.table.units.get("amt", "") or reading.units.get("amt", "")
+    cells = {name: row.cells[name] for name in DOSE_PROPERTIES if name in row.cells}
+    words = {"dose": row.text("amt"), "dose_unit": unit, "viability": row.text("viab")}
+    titles = {"dose": reading.table.titles.get("amt", "AMT"), "viability": reading.table.titles.get("viab", "VIAB")}
+    return Row(row.number, {**cells, **{name: text for name, text in words.items() if text}}, titles)
 
 
 def read_events(
-    reading: Reading, time: str, *, time_unit: str = "", regroup: bool = False, dialect: str | None = None
+    reading: Reading, time: str, *, time_unit: str = "", regroup: bool = False, dialect: str = ""
 ) -> tuple[tuple[Event, ...], list[str]]:
     """Read and check every row.
 
@@ -44,8 +78,8 @@ def read_events(
         Unit of TIME where neither the header nor the caller states one; blank: it must be stated (D13).
     regroup : bool
         Whether rows of one subject may stand apart (D1).
-    dialect : "", "rxode2", "mrgsolve" or None
-        Whose numbers of EVID above 4 to read (D11); blank reads names alone, None knows no such events.
+    dialect : "", "rxode2" or "mrgsolve"
+        Whose numbers of EVID above 4 to read (D11); blank reads names alone.
 
     Returns
     -------
@@ -69,10 +103,11 @@ def read_events(
         event = rows.event(row)
         if event is not None:
             events.append(event)
-        if reading.findings.full:
+        elif reading.findings.full:
             break
-    _check_order(reading, table.rows, events, regroup)
-    return tuple(events), [*rows.notes, *_occasion_notes(events)]
+    grouped = by_subject(events)
+    _check_order(reading, table.rows, grouped, regroup)
+    return tuple(events), [*rows.notes, *(_occasion_notes(grouped) if "occ" in table.columns else [])]
 
 
 def _scales(reading: Reading, target: str, time_unit: str) -> Mapping[str, float]:
@@ -119,12 +154,37 @@ def _factor(reading: Reading, column: str, unit: str, target: str) -> float:
 class _Rows:
     """Reads one row after the other; holds what was noticed."""
 
-    def __init__(self, reading: Reading, scales: Mapping[str, float], dialect: str | None) -> None:
+    def __init__(self, reading: Reading, scales: Mapping[str, float], dialect: str) -> None:
         self.reading, self.scales, self.dialect = reading, scales, dialect
         self.has_evid = "evid" in reading.table.columns
+        self.needs_cmt = "cmt" in reading.table.columns
+        self.points = reading.decimal == "."
         self.notes: list[str] = []
 
     def event(self, row: Row) -> Event | None:
+        """One row; None where anything is wrong with it."""
+        return self._plain(row) or self._any(row)
+
+    def _plain(self, row: Row) -> Event | None:
+        """A row that is a value at a time and nothing else: most are, and tables are long. None for all others."""
+        cells = row.cells
+        if not self.points:
+            return None
+        if not cells.keys().isdisjoint(NOT_PLAIN) and any(cells.get(name, "0") != "0" for name in NOT_PLAIN):
+            return None
+        if cells.get("evid", "" if self.has_evid else "0") != "0" or cells.get("cens", "0") != "0":
+            return None
+        subject, time, stated, value = cells.get("id"), cells.get("time", ""), cells.get("mdv"), "dv" in cells
+        wrong = stated not in (None, "0", "1") or (stated == "0" and not value)
+        if wrong or not subject or not SIMPLE.fullmatch(time):
+            return None
+        if self.needs_cmt and cells.get("cmt", "-")[0] == "-":
+            return None
+        number, scale = float(time), self.scales["time"]
+        number = number if scale == 1 else float(f"{number * scale:.12g}")
+        return Event(row, subject, number, 0, value and stated != "1")
+
+    def _any(self, row: Row) -> Event | None:
         before = len(self.reading.findings)
         subject, time = row.text("id"), self._time(row)
         if not subject:
@@ -137,17 +197,14 @@ class _Rows:
         evid = self._evid(row, numbers)
         if evid is None or len(self.reading.findings) > before or time is None:
             return None
-        if evid in NAMED:
-            self._check_named(row, numbers, NAMED[evid])
-        elif evid in (1, 4):
-            self._check_dose(row, numbers, evid)
-        else:
-            self._check_no_dose(row, numbers, evid)
+        self._check_event(row, numbers, evid)
         observed = self._observed(row, evid)
         viable = self._viable(row)
+        amount, rate, duration, interval = (numbers[name] for name in ("amt", "rate", "dur", "ii"))
+        if evid in (1, 4) and amount > 0:
+            amount, rate, viable = self._entering(row, amount, rate, viable)
         if len(self.reading.findings) > before:
             return None
-        amount, rate, duration, interval = (numbers[name] for name in ("amt", "rate", "dur", "ii"))
         if rate > 0:
             rate *= self.scales["rate"]
         duration, interval = duration * self.scales["dur"], interval * self.scales["ii"]
@@ -191,7 +248,7 @@ class _Rows:
             self._note(row, "evid", "missing (D7)", hint="0 for an observation, 1 for a dose, or no column EVID at all")
             return None
         evid = next((number for number in EVENTS if text in (str(number), f"{number}.0")), None)
-        if evid is None and self.dialect is not None:
+        if evid is None:
             name = DIALECTS.get(self.dialect, {}).get(text.removesuffix(".0"), text.casefold())
             evid = next((number for number, known in NAMED.items() if known == name), None)
         if evid is None:
@@ -200,21 +257,13 @@ class _Rows:
         return evid
 
     def _unknown_event(self, row: Row, text: str) -> None:
-        known = ", ".join(f"{number} {name}" for number, name in EVENTS.items())
+        known = ", ".join([*(f"{number} {name}" for number, name in EVENTS.items()), *NAMED.values()])
         plain = text.removesuffix(".0").casefold()
         meant = [f"{names[plain]} ({dialect})" for dialect, names in DIALECTS.items() if plain in names]
         problem, hint = f"EVID '{shortened(text)}' is not known (D11)", "doses, observations and resets as EVID 0 to 4"
         if meant:
             problem = f"EVID {text} means {meant[0]} in one program and nothing or something else in others (D11)"
-        if meant or plain in NAMED.values():
-            hint = (
-                "the name in EVID and dialect='rxode2' or 'mrgsolve' are understood by msc.simulate(model, events=...)"
-            )
-        if plain in NAMED.values():
-            problem = f"EVID {plain} has no place in a study (E36)"
-        if self.dialect is not None:
-            known += f", {', '.join(NAMED.values())}"
-            hint = "the name of the event, or the dialect whose number it is: dialect='rxode2' or 'mrgsolve'"
+            hint = DIALECT_HINT
         self._note(row, "evid", problem, expected=known, hint=hint)
 
     def _viable(self, row: Row) -> float | None:
@@ -226,7 +275,30 @@ class _Rows:
             )
         return viable
 
+    def _entering(
+        self, row: Row, amount: float, rate: float, viable: float | None
+    ) -> tuple[float, float, float | None]:
+        """Amount in cells without what is lost (T3), the rate that brings it in the same time, and what of it lives.
+
+        The viable fraction is that at the bedside, else that at thaw with a note (T2).
+        """
+        dose = as_tidy_dose(self.reading, row)
+        if viable is None and "viability_thaw" in row.cells:
+            viable = bedside_viability(self.reading, dose, self.notes)
+        if dose.text("dose_unit").casefold() not in VIALS and "infusion_loss" not in row.cells:
+            return amount, rate, viable
+        left, _ = entering(self.reading, dose, amount, dose.text("dose_unit"))
+        return left, rate * left / amount if rate > 0 else rate, viable
+
     # ---- rules of a row ----------------------------------------------------------------------------------------------
+
+    def _check_event(self, row: Row, numbers: Mapping[str, float], evid: int) -> None:
+        if evid in NAMED:
+            self._check_named(row, numbers, NAMED[evid])
+        elif evid in (1, 4):
+            self._check_dose(row, numbers, evid)
+        else:
+            self._check_no_dose(row, numbers, evid)
 
     def _check_dose(self, row: Row, numbers: Mapping[str, float], evid: int) -> None:
         self._check_steady(row, numbers)
@@ -345,19 +417,27 @@ class _Rows:
 # ---- rules of several rows ------------------------------------------------------------------------------------------
 
 
-def _check_order(reading: Reading, rows: Sequence[Row], events: Sequence[Event], regroup: bool) -> None:  # noqa: FBT001
+def _check_order(
+    reading: Reading,
+    rows: Sequence[Row],
+    grouped: Mapping[str, Sequence[Event]],
+    regroup: bool,  # noqa: FBT001
+) -> None:
     """Note subjects that stand apart (D1) and times that go back (D2)."""
     last, seen, reported = "", dict[str, int](), set[str]()
     for row in rows:
-        subject = row.text("id")
-        if subject and subject != last and subject in seen and subject not in reported and not regroup:
+        subject = row.cells.get("id", "")
+        if subject == last:
+            seen[subject] = row.number
+            continue
+        if subject and subject in seen and subject not in reported and not regroup:
             problem = f"rows of subject '{subject}' stand apart, the others end in row {seen[subject]} (D1)"
             reported.add(subject)
             hint = "sort by ID, or regroup=True in read_study; another ID if it is another subject"
             reading.findings.add(problem, row=row.number, column=reading.table.titles["id"], hint=hint)
         if subject:
             seen[subject], last = row.number, subject
-    for own in by_subject(events).values():
+    for own in grouped.values():
         for before, event in pairwise(own):
             if event.time < before.time and not event.resets:
                 text, earlier = event.row.text("time"), before.row.text("time")
@@ -367,13 +447,19 @@ def _check_order(reading: Reading, rows: Sequence[Row], events: Sequence[Event],
                 reading.findings.add(problem, row=event.row.number, column=column, hint=hint)
 
 
-def _occasion_notes(events: Sequence[Event]) -> list[str]:
-    """Say where OCC changes without a dose (D12)."""
+def _occasion_notes(grouped: Mapping[str, Sequence[Event]]) -> list[str]:
+    """Say where OCC changes without a dose in between, additional ones included (D12)."""
     changed = []
-    for own in by_subject(events).values():
-        for before, event in pairwise(own):
-            if event.row.text("occ") != before.row.text("occ") and not event.doses and not event.resets:
+    for own in grouped.values():
+        stated = [event for event in own if event.row.text("occ")]
+        given = sorted(time for event in own if event.doses for time in event.times) if len(stated) > 1 else []
+        for before, event in pairwise(stated):
+            if event.row.text("occ") == before.row.text("occ") or event.resets or event.time < before.time:
+                continue
+            place = bisect_left(given, before.time)
+            if place == len(given) or given[place] > event.time:
                 changed.append(event.row.number)
     if not changed:
         return []
-    return [f"row {changed[0]}: OCC changes without a dose, as in {len(changed)} rows (D12)"]
+    count = "1 row" if len(changed) == 1 else f"{len(changed)} rows"
+    return [f"row {changed[0]}: OCC changes without a dose, as in {count} (D12)"]

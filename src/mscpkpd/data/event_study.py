@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mscpkpd.data.cells import PERCENT_OF_DOSE, Reading, known_unit
-from mscpkpd.data.event_checks import read_events
-from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, given_times, renamed
+from mscpkpd.data.covariates import RULE_OF, Covariate, Declared, Varying, declared, is_covariate, with_points
+from mscpkpd.data.dose_properties import VIALS, Properties, dose_properties, with_spread
+from mscpkpd.data.event_checks import SIMPLE, as_tidy_dose, read_events
+from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, counted_on, given_times, renamed
+from mscpkpd.data.record import ASSAY_COLUMNS, KNOWN_COLUMNS, Record
 from mscpkpd.data.record import COLUMNS as TIDY
-from mscpkpd.data.record import Record
-from mscpkpd.data.rows import record_of
+from mscpkpd.data.rows import IN_UNIT_OF_VALUE, record_of
 from mscpkpd.data.study import Study, Subject
 from mscpkpd.data.tables import Row, Table
 from mscpkpd.dosing import Dose, Regimen
@@ -20,21 +22,25 @@ from mscpkpd.errors import DosingError, UnitError, closest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mscpkpd.data.covariates import Interpolation
 
-__all__ = ["dose_of", "dosed_by", "study_of_events"]
+__all__ = ["BETWEEN_EPISODES", "TAD_NOTE", "dose_of", "dosed_by", "study_of_events"]
 
 NUMBER = re.compile(r"\d+(\.0*)?")
 # cells that mean the same in an event table and in a tidy one
-KEPT = ("unit", "lot", "study", "lloq", "method", "organ", "stat", "sd", "n", "lower", "upper", "replicate")
+KEPT = ("unit", "lot", "study", "lloq", "uloq", "method", "organ", "stat", "sd", "n", "lower", "upper", "replicate",
+        *ASSAY_COLUMNS)  # fmt: skip
 # cells that make a row more than a value
-SPECIAL = frozenset(("limit", "lloq", "unit", "method", "organ", "stat", "sd", "sem", "se", "n", "lower", "upper",
-                     "replicate"))  # fmt: skip
-KNOWN = frozenset((*COLUMNS, *TIDY))
+SPECIAL = frozenset(("limit", "lloq", "uloq", "unit", "method", "organ", "stat", "sd", "sem", "se", "n", "lower",
+                     "upper", "replicate", *ASSAY_COLUMNS))  # fmt: skip
+KNOWN = frozenset((*COLUMNS, *KNOWN_COLUMNS))
 # tidy cell: the column to name in a message
 TITLES = {
     "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
     "lower": "limit", "upper": "dv",
 }  # fmt: skip
+WEIGHTS = ("weight", "wt")
+TAD_NOTE = "TAD is not read: it follows from the doses (E38)"
 BETWEEN_EPISODES = 1.0  # hours: what is before a reset and what is after it never share a time
 STEADY = {0: "", 1: "reached", 2: "added"}
 TIMED_BY = {-1.0: "model rate", -2.0: "model duration"}
@@ -47,6 +53,8 @@ def study_of_events(
     routes: str | Mapping[int | str, str] | None,
     *,
     regroup: bool = False,
+    dialect: str = "",
+    covariates: Interpolation | None = None,
 ) -> Study:
     """Read a study out of an event table.
 
@@ -63,6 +71,11 @@ def study_of_events(
         a state of the model (D6).
     regroup : bool
         Whether rows of one subject may stand apart (D1).
+    dialect : str
+        Whose numbers of EVID above 4 to read (D11), and whose rule for covariates holds (K1).
+    covariates : str or mapping of str to str, optional
+        "locf", "nocb" or "linear" between the records of covariates, or rules by column; by default that of the
+        dialect (K1).
 
     Returns
     -------
@@ -74,9 +87,12 @@ def study_of_events(
     DataError
         With everything that is wrong.
     """
-    reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units)
-    events, notes = read_events(reading, "h", regroup=regroup)
-    build = _Build(reading, _texts(outputs), _texts(routes))
+    reading = Reading(renamed(reading.table), reading.findings, reading.decimal, reading.units, reading.masses)
+    table = with_points(reading.table, reading.decimal, {*KNOWN, _weight_column(reading.table) or ""})
+    reading = replace(reading, table=table)
+    events, notes = read_events(reading, "h", regroup=regroup, dialect=dialect)
+    rules = declared(covariates, RULE_OF[dialect], reading.table.columns)
+    build = _Build(reading, _texts(outputs), _texts(routes), rules)
     events, restarts = _counted_on(events)
     notes += restarts
     notes += [
@@ -86,6 +102,9 @@ def study_of_events(
     ][:1]
     grouped = by_subject(events)
     build.giver = next((event for event in events if event.doses), None)
+    for event in events:
+        if event.doses:
+            build.first_dose.setdefault(event.subject, event.time)
     subjects = tuple(build.subject(subject, own) for subject, own in grouped.items())
     if not build.unit_known:
         reading.findings.add(
@@ -97,13 +116,14 @@ def study_of_events(
         reading.findings.add("no observation", hint="rows with EVID 0 and a DV; msc.simulate takes a table without")
     reading.findings.stop()
     records.sort(key=lambda record: record.row)
+    notes += [TAD_NOTE] if "tad" in reading.table.columns else []
     silent = sum(event.evid in (0, 2) and not event.observed for event in events)
     if silent:
         notes.append(f"{silent} row{'s' if silent > 1 else ''} without a value left out (D4)")
     return Study(
         name, subjects, tuple(records), reading.table.source, _is_synthetic(reading),
-        tuple(dict.fromkeys(row.text("study") for row in reading.table.rows if row.text("study"))),
-        (*notes[:20], *sorted(build.notes)),
+        tuple(dict.fromkeys(row.cells["study"] for row in reading.table.rows if "study" in row.cells)),
+        (*notes[:20], *sorted(build.notes)), build.declared(),
     )  # fmt: skip
 
 
@@ -113,14 +133,13 @@ def _counted_on(events: Sequence[Event]) -> tuple[tuple[Event, ...], list[str]]:
     if not any(event.resets for event in events):
         return tuple(events), notes
     for subject, own in by_subject(events).items():
-        last, shift = own[0].time, 0.0
-        for event in own:
-            if event.resets and event.time + shift < last:
-                shift = last + BETWEEN_EPISODES - event.time
+        before = 0.0
+        for event, shift in zip(own, counted_on(own, BETWEEN_EPISODES), strict=True):
+            if shift != before:
                 problem = f"row {event.row.number}: time of subject '{subject}' restarts"
                 notes.append(f"{problem} and is counted on, {shift:g} h later (D2)")
             found.append(replace(event, time=event.time + shift) if shift else event)
-            last = event.time + shift
+            before = shift
     return tuple(found), notes
 
 
@@ -170,22 +189,30 @@ def _texts(names: str | Mapping[int | str, str] | None) -> str | dict[str, str]:
 class _Build:
     """Makes subjects and records; holds what is said once for a whole table."""
 
-    def __init__(self, reading: Reading, outputs: str | dict[str, str], routes: str | dict[str, str]) -> None:
-        self.reading, self.outputs, self.routes = reading, outputs, routes
+    def __init__(
+        self, reading: Reading, outputs: str | dict[str, str], routes: str | dict[str, str], rules: Declared
+    ) -> None:
+        self.reading, self.outputs, self.routes, self.rules = reading, outputs, routes, rules
+        self.changing: dict[str, None] = {}
         self.notes: set[str] = set()
         self.told: set[str] = set()
+        self.first_dose: dict[str, float] = {}  # hours, by subject
         self.giver: Event | None = None  # the first dose of the table, for resets of subjects without one
         table = reading.table
         self.key = "dvid" if "dvid" in table.columns else "cmt"
         self.unit = self._one_unit()
-        units = {"value": table.units.get("dv", ""), "weight": _weight_unit(table)}
+        units = {name: table.units.get(name, "") for name in (*ASSAY_COLUMNS, *IN_UNIT_OF_VALUE)}
+        units |= {"value": table.units.get("dv", ""), "weight": _weight_unit(table)}
         titles = {tidy: table.titles.get(own, own.upper()) for tidy, own in TITLES.items()}
         columns = (*TIDY, *table.columns)
+        self.unknown = tuple(name for name in table.columns if name not in KNOWN)
+        self.named: dict[str, str] = {}  # output by the text of a cell: rows repeat few of them
         self.tidy = Reading(
             Table(table.source, columns, {k: v for k, v in units.items() if v}, titles, ()),
             reading.findings,
             reading.decimal,
             {"value": reading.units["dv"], "time": "h"} if "dv" in reading.units else {"time": "h"},
+            reading.masses,
         )
 
     @property
@@ -206,11 +233,17 @@ class _Build:
     # ---- subjects ----------------------------------------------------------------------------------------------------
 
     def subject(self, name: str, events: Sequence[Event]) -> Subject:
-        acting = [event for event in events if event.acts]
+        acting = [event for event in events if event.stands]
         giver = next((event for event in acting if event.doses), self.giver)
-        doses: list[Dose] = []
+        given: list[tuple[Dose, Properties, Event]] = []
         for event, times in zip(acting, given_times(acting), strict=True):
-            doses += self._doses(event, times) if event.doses else self._reset(event, giver)
+            if event.doses:
+                properties = dose_properties(self.reading, as_tidy_dose(self.reading, event.row))
+                given += [(with_spread(dose, properties), properties, event) for dose in self._doses(event, times)]
+            else:
+                others = self._named(event) if event.named else self._reset(event, giver)
+                given += [(dose, (), event) for dose in others]
+        given.sort(key=lambda each: each[0].time)  # as a regimen does
         weight = self._weight(name, events)
         per_kg = [event for event, unit in ((e, self._unit(e)) for e in events if e.doses) if unit.endswith("/kg")]
         if (
@@ -221,11 +254,17 @@ class _Build:
             hint = "a column 'WEIGHT [kg]', or the dose in cells"
             self._note(per_kg[0].row, "amt", f"subject '{name}' is dosed per kg without a weight (T4)", hint=hint)
         species = next((event.row.text("species") for event in events if event.row.text("species")), "")
-        return Subject(name, Regimen(tuple(doses)), weight, species, self._covariates(events))
+        constant, varying = self._covariates(events, [event for _, _, event in given])
+        known = tuple(properties for _, properties, _ in given)
+        return Subject(
+            name, Regimen(tuple(dose for dose, _, _ in given)), weight, species, constant,
+            known if any(known) else (), varying=varying,
+        )  # fmt: skip
 
     def _unit(self, event: Event) -> str:
         table = self.reading.table
-        return event.row.text("amt_unit") or table.units.get("amt", "") or self.reading.units.get("amt", "")
+        unit = event.row.text("amt_unit") or table.units.get("amt", "") or self.reading.units.get("amt", "")
+        return "cells" if unit.casefold() in VIALS else unit
 
     def _doses(self, event: Event, times: Sequence[float]) -> list[Dose]:
         unit, route = self._unit(event), self._route(event)
@@ -243,6 +282,19 @@ class _Build:
         except DosingError as error:
             self._note(event.row, "amt", error.problem, expected=error.expected, hint=error.hint)
             return []
+
+    def _named(self, event: Event) -> list[Dose]:
+        """E36: what happens to a state without being a dose; its CMT is a state, never a name in `routes`."""
+        unit, state = self._unit(event), _plain(event.row.text("cmt"))
+        if event.named == "replace" and not unit:
+            self._once("amt", "no unit of AMT (D13)", "the header 'AMT [cells]', or amount_unit='cells'")
+            return []
+        if not state:
+            self._note(event.row, "cmt", f"EVID {event.named} without CMT (E36)", hint="the state that it is about")
+            return []
+        if not self._starts(event):
+            return []
+        return [Dose(_exact(event.time), event.amount, unit or "1", state, event=event.named)]
 
     def _starts(self, event: Event) -> bool:
         if event.time >= 0:
@@ -281,35 +333,71 @@ class _Build:
             return None
         different = next((row for row in stated if row.text(column) != stated[0].text(column)), None)
         if different is not None:
-            self._note(different, column, f"weight of subject '{name}' changes (K1)", hint="one weight, that at dosing")
+            if any(self._unit(event).endswith("/kg") for event in events if event.doses):
+                problem = f"weight of subject '{name}' changes (K1)"
+                self._note(different, column, problem, hint="one weight, that at dosing")
             return None
         row = Row(stated[0].number, {"weight": stated[0].text(column)}, {"weight": column.upper()})
         return self.tidy.measure(row, "weight", "kg", hint=f"the header '{column.upper()} [kg]'")
 
-    def _covariates(self, events: Sequence[Event]) -> tuple[tuple[str, str], ...]:
-        constant = []
-        known = {*KNOWN, _weight_column(self.reading.table)}
+    def _covariates(
+        self, events: Sequence[Event], dosing: Sequence[Event]
+    ) -> tuple[tuple[tuple[str, str], ...], tuple[Varying, ...]]:
+        """Columns that are constant within a subject, and those that are not; `dosing` has the row of each dose."""
+        constant, varying = [], []
+        weight = _weight_column(self.reading.table)
         for name in self.reading.table.columns:
-            if name in known:
+            if name in KNOWN and name != weight:
                 continue
             texts = {event.row.text(name) for event in events if event.row.text(name)}
-            if len(texts) == 1:
+            if len(texts) == 1 and name != weight:
                 constant.append((name, texts.pop()))
-            elif texts:
-                title = self.reading.table.titles[name]
-                self.notes.add(f"{title} varies within a subject: kept with its rows, used by nothing (K1)")
-        return tuple(constant)
+            elif len(texts) > 1 and is_covariate(name):
+                varying.append(self._varying(name, events, dosing))
+            elif len(texts) > 1:
+                self.notes.add(f"{self._title(name)} varies within a subject: kept with its rows, used by nothing (K9)")
+        return tuple(constant), tuple(varying)
+
+    def _varying(self, name: str, events: Sequence[Event], dosing: Sequence[Event]) -> Varying:
+        said = [event for event in events if event.row.text(name)]  # K7
+        at_doses = tuple((_exact(event.time), self._pointed(event, name)) for event in dosing)
+        times = tuple(_exact(event.time) for event in said)
+        found = Varying(name, times, tuple(self._pointed(event, name) for event in said), at_doses)
+        self.changing[name] = None
+        use = (
+            f"{self.rules.of(name)} between its records, where a model uses it" if found.numeric else "used by nothing"
+        )
+        self.notes.add(f"{self._title(name)} varies within a subject: {use} (K1)")
+        return found
+
+    def _pointed(self, event: Event, name: str) -> str:
+        """A cell with a decimal point; that of the body weight still has the sign of the table."""
+        return event.row.text(name).replace(self.reading.decimal, ".") if name in WEIGHTS else event.row.text(name)
+
+    def _title(self, name: str) -> str:
+        return self.reading.table.titles[name]
+
+    def declared(self) -> tuple[Covariate, ...]:
+        """Unit and rule of each covariate that has one."""
+        table = self.reading.table
+        names = [name for name in table.columns if name not in KNOWN or name == _weight_column(table)]
+        found = [
+            Covariate(name, table.units.get(name, ""), self.rules.of(name) if name in self.changing else "")
+            for name in names
+        ]
+        return tuple(each for each in found if each.unit or each.rule)
 
     # ---- records -----------------------------------------------------------------------------------------------------
 
     def records(self, events: Sequence[Event]) -> list[Record]:
         found = []
+        last = max((place for place, event in enumerate(events) if event.stands), default=0)  # nothing waits after it
         for place, event in enumerate(events):
             if not event.observed:
                 continue
             record = self._ordinary(event) if self._is_ordinary(event) else self._as_tidy(event)
             if record is not None:
-                pending = self._pending(events, place) if self._another_at(events, place) else 0
+                pending = self._pending(events, place) if place < last else 0
                 found.append(replace(record, pre_dose=pending) if pending else record)
         return _numbered(found)
 
@@ -321,21 +409,23 @@ class _Build:
 
     def _is_ordinary(self, event: Event) -> bool:
         """Whether a row is a value and nothing else: most are, and tables are long."""
-        plain = event.row.cells.keys().isdisjoint(SPECIAL) and event.row.text("cens") in ("", "0")
-        return plain and event.time >= 0 and bool(self.unit)
+        cells = event.row.cells
+        plain = cells.keys().isdisjoint(SPECIAL) and cells.get("cens", "0") == "0" and not self.tidy.masses
+        return plain and event.time >= 0 and self.unit != ""
 
     def _ordinary(self, event: Event) -> Record | None:
-        output, value = self._output(event), self.reading.number(event.row, "dv")
+        output, text = self._output(event), event.row.cells["dv"]
+        plain = self.reading.decimal == "." and SIMPLE.fullmatch(text)  # nearly every value
+        value = float(text) if plain else self.reading.number(event.row, "dv")
         if output is None or value is None:
             return None
         if value < 0:
             return self._as_tidy(event)  # perhaps no count of cells
-        row = event.row
-        where = f"{self.reading.table.source} row {row.number}"
+        number, cells = event.row.number, event.row.cells
         return Record(
-            row.number, event.subject, event.time, "h", output, "value", value, None, None, None, None, self.unit,
-            study=row.text("study"), occasion=row.text("occ"), lot=row.text("lot"), where=where,
-            extra=self._extra(event),
+            number, event.subject, event.time, "h", output, "value", value, None, None, None, None, self.unit,
+            study=cells.get("study", ""), occasion=cells.get("occ", ""), lot=cells.get("lot", ""),
+            where=f"{self.reading.table.source} row {number}", extra=self._extra(event),
         )  # fmt: skip
 
     def _as_tidy(self, event: Event) -> Record | None:
@@ -346,15 +436,16 @@ class _Build:
 
     def _pending(self, events: Sequence[Event], place: int) -> int:
         """How many doses and resets of the time of a row come after it (E3)."""
-        time = events[place].time
-        return sum(1 for event in events[place + 1 :] if event.acts and SameTime.holds(event.time, time))
-
-    def _another_at(self, events: Sequence[Event], place: int) -> bool:
-        after = place + 1
-        return after < len(events) and SameTime.holds(events[after].time, events[place].time)
+        time, pending = events[place].time, 0
+        for event in events[place + 1 :]:
+            if not SameTime.holds(event.time, time):
+                break
+            pending += event.stands
+        return pending
 
     def _extra(self, event: Event) -> tuple[tuple[str, str], ...]:
-        return tuple((name, text) for name, text in event.row.cells.items() if name not in KNOWN)
+        cells = event.row.cells
+        return tuple([(name, cells[name]) for name in self.unknown if name in cells]) if self.unknown else ()
 
     def _tidy_row(self, event: Event) -> Row | None:
         output = self._output(event)
@@ -363,14 +454,20 @@ class _Build:
             return None
         cells = {name: event.row.text(name) for name in KEPT}
         cells |= {"value": event.row.text("dv"), "occasion": event.row.text("occ")}
+        if "dose_time" not in cells and event.subject in self.first_dose:  # the reference time of decay (T6)
+            cells["dose_time"] = self._decimal(self.first_dose[event.subject])
         cells |= {"subject": event.subject, "output": output, "time": self._decimal(event.time), **censored}
         return Row(event.row.number, {name: text for name, text in cells.items() if text})
 
     def _output(self, event: Event) -> str | None:
         if isinstance(self.outputs, str):
             return self.outputs
-        text = _plain(event.row.text(self.key))
+        stated = event.row.text(self.key)
+        if stated in self.named:
+            return self.named[stated]
+        text = _plain(stated)
         if text in self.outputs:
+            self.named[stated] = self.outputs[text]
             return self.outputs[text]
         title = self.key.upper()
         if not text:
@@ -435,10 +532,13 @@ class _Build:
 
 def _numbered(records: Sequence[Record]) -> list[Record]:
     """Tell records that say the same thing again (E1) from the first by their `replicate`."""
+    if len({record.time for record in records}) == len(records):
+        return list(records)
     seen: dict[tuple[object, ...], int] = {}
     found = []
     for record in records:
-        key = (record.study, record.time, record.output, record.method, record.lot, record.occasion, record.pre_dose)
+        key = (record.study, record.time, record.output, record.method, record.lot, record.occasion, record.pre_dose,
+               record.sample)  # fmt: skip
         number = seen[key, record.replicate] = seen.get((key, record.replicate), 0) + 1
         again = number > 1 and not record.replicate
         found.append(replace(record, replicate=str(number)) if again else record)
@@ -454,7 +554,7 @@ def _plain(text: str) -> str:
 
 
 def _weight_column(table: Table) -> str | None:
-    return next((name for name in ("weight", "wt") if table.units.get(name)), None)
+    return next((name for name in WEIGHTS if table.units.get(name)), None)
 
 
 def _weight_unit(table: Table) -> str:

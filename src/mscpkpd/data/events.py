@@ -10,12 +10,22 @@ if TYPE_CHECKING:
 
     from mscpkpd.data.tables import Row, Table
 
-__all__ = ["COLUMNS", "NAMED", "Event", "SameTime", "by_subject", "given_times", "is_event_table", "renamed"]
+__all__ = [
+    "COLUMNS",
+    "NAMED",
+    "Event",
+    "SameTime",
+    "by_subject",
+    "counted_on",
+    "given_times",
+    "is_event_table",
+    "renamed",
+]
 
 # columns with a meaning (2.1); everything else is a covariate or a property of its row
 COLUMNS = (
     "id", "time", "evid", "cmt", "dvid", "dv", "mdv", "amt", "amt_unit", "viab", "rate", "dur", "addl", "ii", "ss",
-    "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit",
+    "cens", "limit", "lloq", "lod", "occ", "lot", "study", "unit", "tad",
 )  # fmt: skip
 NAMED = {5: "replace", 6: "multiply", 7: "phantom"}  # events that have names and no number of their own (D11)
 OTHER_NAMES = {"ytype": "dvid", "tinf": "dur"}
@@ -75,7 +85,12 @@ class Event:
     @property
     def acts(self) -> bool:
         """Whether the row does anything to the states."""
-        return self.evid in (1, 3, 4) or self.named in ("replace", "multiply")
+        return self.evid in (1, 3, 4, 5, 6)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the row stands in a regimen: it acts, or counts as a dose for the time after one (E38)."""
+        return self.evid != 0 and self.evid != 2  # noqa: PLR1714 - asked of every row of long tables
 
     @property
     def named(self) -> str:
@@ -160,4 +175,28 @@ def by_subject(events: Sequence[Event]) -> dict[str, list[Event]]:
     found: dict[str, list[Event]] = {}
     for event in events:
         found.setdefault(event.subject, []).append(event)
+    return found
+
+
+def counted_on(events: Sequence[Event], gap: float) -> list[float]:
+    """Return how much later each row of a subject is than its TIME says, where that restarts at a reset (D2).
+
+    Parameters
+    ----------
+    events : sequence of Event
+        Of one subject.
+    gap : float
+        Between two episodes, in the unit of their times.
+
+    Returns
+    -------
+    list of float
+    """
+    found: list[float] = []
+    last, shift = events[0].time if events else 0.0, 0.0
+    for event in events:
+        if event.resets and event.time + shift < last:
+            shift = last + gap - event.time
+        found.append(shift)
+        last = event.time + shift
     return found

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mscpkpd.data.dose_properties import stated_amount, stated_viability
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from mscpkpd.data.dose_properties import Properties
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Dose
 
-__all__ = ["dose_row", "in_order", "nonmem_frame", "observation_row", "silent_row", "summary_frame"]
+__all__ = ["dose_row", "in_order", "nonmem_frame", "observation_row", "silent_row", "summary_frame",
+           "with_silent_rows"]  # fmt: skip
 
 # columns in this order, the others after them; those in which nothing stands are left out
 ALWAYS = ("ID", "TIME", "EVID", "AMT", "CMT", "DVID", "DV", "MDV")
@@ -38,20 +43,25 @@ def in_order(doses: Sequence[Dose], records: Sequence[Record]) -> list[Dose | Re
     return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
 
 
-def dose_row(dose: Dose) -> dict[str, Any]:
-    """Return a dose as a row with EVID 1, 3 or 4; additional doses stand in rows of their own (E17)."""
+def dose_row(dose: Dose, properties: Properties = ()) -> dict[str, Any]:
+    """Return a dose as a row with EVID 1, 3, 4 or its event; additional doses stand in rows of their own (E17)."""
+    if dose.event:  # by its name: numbers of such events clash (D11)
+        amount = None if dose.event == "phantom" else dose.amount
+        row = {"EVID": dose.event, "AMT": amount, "AMT_UNIT": dose.unit, "CMT": dose.route, "MDV": 1}
+        return {"TIME": dose.time, **row}
     if not dose.gives and not dose.steady:  # a reset alone (E32)
         return {"TIME": dose.time, "EVID": 3, "AMT_UNIT": dose.unit, "CMT": dose.route, "MDV": 1}
-    rate = RATES.get(dose.timed_by)
+    rate, amount = RATES.get(dose.timed_by), stated_amount(dose.amount, properties)
     if dose.timed_by == "rate":
-        rate = dose.amount / dose.duration
+        rate = amount / dose.duration
     if dose.rate:
         rate = dose.rate
     timed = {"DUR": dose.duration or None} if rate is None else {"RATE": rate}
     steady = {"II": dose.every or None, "SS": STEADY[dose.steady]} if dose.steady else {}
     return {
-        "TIME": dose.time, "EVID": 4 if dose.reset else 1, "AMT": dose.amount, "AMT_UNIT": dose.unit, **timed, **steady,
-        "VIAB": dose.viable, "CMT": dose.route, "LOT": dose.lot or None, "MDV": 1,
+        "TIME": dose.time, "EVID": 4 if dose.reset else 1, "AMT": amount, "AMT_UNIT": dose.unit, **timed, **steady,
+        "VIAB": stated_viability(dose.viable, properties), "CMT": dose.route, "LOT": dose.lot or None, "MDV": 1,
+        **{name.upper(): text for name, text in properties},
     }  # fmt: skip
 
 
@@ -76,6 +86,38 @@ def silent_row() -> dict[str, Any]:
     return {"TIME": 0.0, "EVID": 2, "CMT": "1", "MDV": 1}
 
 
+def with_silent_rows(
+    rows: Sequence[dict[str, Any]], records: Sequence[tuple[str, Sequence[float], Sequence[str]]]
+) -> list[dict[str, Any]]:
+    """Return rows with one more, of EVID 2, for each record of a covariate that stands in none of them (E35).
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        In order of time.
+    records : sequence of (str, sequence of float, sequence of str)
+        Column, times and texts of each covariate.
+
+    Returns
+    -------
+    list of dict
+        In order of time.
+    """
+    silent: list[dict[str, Any]] = []
+    for column, times, texts in records:
+        shown = Counter((row["TIME"], row[column]) for row in rows if row.get(column) is not None)
+        for said in zip(times, texts, strict=True):
+            if shown[said] > 0:
+                shown[said] -= 1
+                continue
+            row = next((row for row in silent if row["TIME"] == said[0] and column not in row), None)
+            if row is None:
+                silent.append({**silent_row(), "TIME": said[0], "CMT": rows[0]["CMT"], column: said[1]})
+            else:
+                row[column] = said[1]
+    return sorted([*rows, *silent], key=lambda row: row["TIME"])
+
+
 def nonmem_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows as a table with units in the header, or in columns where there are several (D13)."""
     frame = pd.DataFrame(list(rows), dtype=object)
@@ -84,7 +126,7 @@ def nonmem_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             frame[column] = None
     kept = [column for column in FIRST if column in frame]
     frame = frame[[*kept, *(column for column in frame if column not in kept)]]
-    header = {"TIME": "TIME [h]", "DUR": "DUR [h]", "II": "II [h]", "WEIGHT": "WEIGHT [kg]"}
+    header = {"TIME": "TIME [h]", "DUR": "DUR [h]", "II": "II [h]", "TAD": "TAD [h]", "WEIGHT": "WEIGHT [kg]"}
     for column, unit in (("AMT", "AMT_UNIT"), ("DV", "UNIT")):
         units = list(frame[unit].dropna().unique()) if unit in frame else []
         if len(units) == 1:
@@ -92,7 +134,8 @@ def nonmem_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             frame = frame.drop(columns=unit)
     empty = [column for column in frame if column not in ALWAYS and not frame[column].notna().any()]
     frame = frame.drop(columns=empty)
-    whole = dict.fromkeys(("EVID", "MDV"), int)
+    named = any(isinstance(evid, str) for evid in frame["EVID"])
+    whole = dict.fromkeys(("MDV",) if named else ("EVID", "MDV"), int)
     return frame.astype(whole).rename(columns=header).reset_index(drop=True)
 
 

@@ -6,6 +6,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +14,13 @@ import pandas as pd
 
 from mscpkpd.data.assays import PERCENT_OF_DOSE
 from mscpkpd.data.cells import Reading
-from mscpkpd.data.event_study import study_of_events
+from mscpkpd.data.covariates import COVARIATES, Covariate, declared, records_beside, with_points
+from mscpkpd.data.event_checks import check_dialect
+from mscpkpd.data.event_study import TAD_NOTE, study_of_events
 from mscpkpd.data.events import is_event_table
 from mscpkpd.data.findings import Findings
 from mscpkpd.data.layout import check_tidy, tidy_of_wide
+from mscpkpd.data.record import KNOWN_COLUMNS
 from mscpkpd.data.rows import is_observation, record_of
 from mscpkpd.data.study import Study
 from mscpkpd.data.subjects import regimens_of, subjects_of
@@ -27,6 +31,7 @@ from mscpkpd.units import to_unit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mscpkpd.data.covariates import Interpolation
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Regimen
 
@@ -51,7 +56,9 @@ def read_study(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    dialect: str = "",
     organ_mass: Mapping[str, str] | None = None,
+    covariates: Interpolation | None = None,
 ) -> Study:
     """Read observations and doses from a file: a tidy table, or a NONMEM-style event table.
 
@@ -86,8 +93,15 @@ def read_study(
         Routes by the CMT of a dose, ``{1: "iv"}``; one for all. A number without a name is a state of the model (D6).
     regroup : bool
         Whether rows of one subject of an event table may stand apart (D1).
+    dialect : "", "rxode2" or "mrgsolve"
+        Whose numbers of EVID above 4 an event table uses (D11); the names replace, multiply and phantom are always
+        read.
     organ_mass : mapping of str to str, optional
         Masses of organs or outputs, such as ``{"lung": "0.17 g"}``, where no column `organ_mass` has them (T7).
+    covariates : str or mapping of str to str, optional
+        What holds between the records of a column that changes within a subject and is called as a parameter: "locf",
+        "nocb" or "linear", for all columns or by name, ``{"WT": "linear"}``. An event table is "nocb" by default; a
+        tidy table must declare it before a model can use such a column (K1).
 
     Returns
     -------
@@ -99,7 +113,7 @@ def read_study(
     DataError
         With everything that is wrong, by row and column, and what to try (D14).
     UsageError
-        For an unknown layout or decimal sign, or doses beside an event table.
+        For an unknown layout, decimal sign or dialect, or doses beside an event table.
 
     Notes
     -----
@@ -108,13 +122,18 @@ def read_study(
     observation before a dose of the same time is of the time before it (E3).
     """
     path = Path(path)
+    check_dialect(dialect)
     with _without_collection():
         table = read_table(path, sheet)
         if is_event_table(table):
-            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-            return study_of_events(reading, name or path.stem, outputs, routes, regroup=regroup)
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses, organ_mass)
+            return study_of_events(
+                reading, name or path.stem, outputs, routes, regroup=regroup, dialect=dialect, covariates=covariates
+            )
         found, notes = _dose_table(path, sheet, doses)
-        return _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit, organ_mass)
+        study = _study(table, found, notes, name or path.stem, layout, decimal, unit, time_unit, organ_mass, covariates)
+        beside = path.with_name(f"{path.stem}_{COVARIATES}{path.suffix}")
+        return _with_records(study, read_table(beside)) if beside.is_file() else study
 
 
 def study_from_frame(
@@ -130,7 +149,9 @@ def study_from_frame(
     outputs: str | Mapping[int | str, str] | None = None,
     routes: str | Mapping[int | str, str] | None = None,
     regroup: bool = False,
+    dialect: str = "",
     organ_mass: Mapping[str, str] | None = None,
+    covariates: Interpolation | None = None,
 ) -> Study:
     """Read observations and doses from a DataFrame.
 
@@ -140,7 +161,7 @@ def study_from_frame(
         Columns as in `read_study`; the index is ignored. Messages count rows as in a CSV file: the first is row 2.
     doses : path, DataFrame or None
         Second table with a row for each dose.
-    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup, organ_mass
+    name, layout, decimal, unit, time_unit, amount_unit, outputs, routes, regroup, dialect, organ_mass, covariates
         As for `read_study`.
 
     Returns
@@ -157,13 +178,16 @@ def study_from_frame(
     -----
     Rules as for `read_study`.
     """
+    check_dialect(dialect)
     with _without_collection():
         table = table_of_frame(frame)
         if is_event_table(table):
-            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses)
-            return study_of_events(reading, name, outputs, routes, regroup=regroup)
+            reading = _event_reading(table, decimal, unit, time_unit, amount_unit, doses, organ_mass)
+            return study_of_events(
+                reading, name, outputs, routes, regroup=regroup, dialect=dialect, covariates=covariates
+            )
         found, notes = _dose_table(None, None, doses)
-        return _study(table, found, notes, name, layout, decimal, unit, time_unit, organ_mass)
+        return _study(table, found, notes, name, layout, decimal, unit, time_unit, organ_mass, covariates)
 
 
 def read_doses(path: str | Path, *, decimal: str = ".", time_unit: str | None = None) -> dict[str, Regimen]:
@@ -207,20 +231,22 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _event_reading(
+def _event_reading(  # noqa: PLR0917  (all of them, once, from the two public functions)
     table: Table,
     decimal: str,
     unit: str | None,
     time_unit: str | None,
     amount_unit: str | None,
     doses: str | Path | pd.DataFrame | None,
+    organ_mass: Mapping[str, str] | None,
 ) -> Reading:
     if decimal not in (".", ","):
         raise UsageError(f"decimal = {decimal!r}", expected="'.' or ','")
     if doses is not None:
         raise UsageError("doses beside an event table", where=table.source, hint="its rows with EVID 1 are the doses")
     stated = {"dv": unit, "time": time_unit, "amt": amount_unit}
-    return Reading(table, Findings(table.source), decimal, {column: text for column, text in stated.items() if text})
+    given = {column: text for column, text in stated.items() if text}
+    return Reading(table, Findings(table.source), decimal, given, _masses(organ_mass))
 
 
 def _dose_table(
@@ -255,6 +281,7 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
     unit: str | None,
     time_unit: str | None,
     organ_mass: Mapping[str, str] | None,
+    covariates: Interpolation | None,
 ) -> Study:
     if layout not in ("tidy", "wide"):
         raise UsageError(f"layout = {layout!r}", expected="'tidy' or 'wide'")
@@ -266,6 +293,7 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         findings.stop()
     check_tidy(table, findings)
     findings.stop()
+    table = with_points(table, decimal, KNOWN_COLUMNS)
     times = {"time": time_unit, "dose_time": time_unit}
     stated = {column: text for column, text in {"value": unit, **times}.items() if text}
     reading = Reading(table, findings, decimal, stated, _masses(organ_mass))
@@ -281,6 +309,15 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         findings.lines += [f"{second.table.source}: {line}" for line in second.findings.lines]
     findings.stop()
     notes += _sums(records)
+    interpolation = declared(covariates, "", table.columns)
+    changing = dict.fromkeys(each.name for subject in subjects for each in subject.varying)
+    kept = (name for name in table.columns if name not in KNOWN_COLUMNS)
+    known = [
+        Covariate(each, table.units.get(each, ""), interpolation.of(each) if each in changing else "") for each in kept
+    ]
+    notes += [f"{each.name} varies within a subject: {each.rule} between its records, where a model uses it (K1)"
+              for each in known if each.rule]  # fmt: skip
+    notes += [TAD_NOTE] if "tad" in table.columns else []
     return Study(
         name,
         subjects,
@@ -289,6 +326,24 @@ def _study(  # noqa: PLR0917  (all of them, once, from the two public functions)
         "SYNTHETIC" in table.source.upper() or any(reading.truth(row, "synthetic") for row in table.rows),
         tuple(dict.fromkeys(row.text("study") for row in table.rows if row.text("study"))),
         _at_most(notes),
+        tuple(each for each in known if each.unit or each.rule),
+    )
+
+
+def _with_records(study: Study, table: Table) -> Study:
+    """The study with the covariates that `Study.save` has written beside it."""
+    varying, known = records_beside(table)
+    subjects = []
+    for each in study.subjects:
+        own = tuple(varying.get(each.id, ()))
+        changing = {record.name for record in own}  # of which the rows of observations may show one value alone
+        constant = tuple(pair for pair in each.covariates if pair[0] not in changing)
+        subjects.append(replace(each, varying=own, covariates=constant))
+    stated = {**{each.name: each for each in study.covariates}, **known}
+    notes = (f"{each.name} varies within a subject: {each.rule} between its records, where a model uses it (K1)"
+             for each in known.values() if each.rule)  # fmt: skip
+    return replace(
+        study, subjects=tuple(subjects), covariates=tuple(stated.values()), notes=_at_most([*study.notes, *notes])
     )
 
 

@@ -22,6 +22,7 @@ COLUMNS = (
     "censoring", "lloq", "uloq", "method", "organ", "species", "weight", "weight_unit",
     "dose", "dose_unit", "route", "dose_time", "dose_time_unit", "duration", "duration_unit", "viability",
     "every", "every_unit", "doses", "timed_by", "lot", "occasion", "study", "replicate", "synthetic", "pre_dose",
+    "tad",
 )  # fmt: skip
 # how a value was measured, and what else is known of a dose (T2 to T8)
 ASSAY_COLUMNS = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mscpkpd.data.cells import Reading
     from mscpkpd.data.tables import Row
 
-__all__ = ["is_observation", "record_of"]
+__all__ = ["IN_UNIT_OF_VALUE", "is_observation", "record_of"]
 
 CENSORING = ("none", "left", "right", "interval")
 STATS = ("value", "mean", "median", "range")
@@ -28,6 +28,7 @@ WORDS = ("method", "organ", "study", "occasion", "lot", "replicate")
 BESIDE_A_VALUE = frozenset(
     ("lower", "upper", "sd", "lloq", "uloq", "lod", "lod_reaction", "sem", "se", "n", "censoring")
 )
+IN_UNIT_OF_VALUE = frozenset(("lower", "upper", "sd", "lod", "lloq", "uloq"))
 # what laboratories write instead of a number (B14)
 NOT_DETECTED = ("nd", "n.d.", "not detected", "undetected", "<lod", "< lod")
 NOT_QUANTIFIED = ("dnq", "detected", "detected not quantified", "detected, not quantified")
@@ -150,6 +151,7 @@ def _numbers(reading: Reading, row: Row, unit: str) -> _Numbers:
     word = row.text("value").casefold()
     if row.cells.keys().isdisjoint(BESIDE_A_VALUE) and word[:1] not in ("<", ">") and word not in WORDS_FOR_LIMITS:
         return _Numbers(reading.number(row, "value"), None, None, None, None, "none")  # most rows
+    _check_units(reading, row, unit)
     lod, lloq, uloq = detection_limit(reading, row, unit), reading.number(row, "lloq"), reading.number(row, "uloq")
     if lod is not None and not 0 < lod < (lloq or math.inf):
         reading.note(
@@ -175,6 +177,22 @@ def _numbers(reading: Reading, row: Row, unit: str) -> _Numbers:
     if "sem" in row.cells or "se" in row.cells:
         reading.note(row, "sem", "a standard error", expected="sd and n", hint="sd = sem*sqrt(n)")
     return _Numbers(value, lower, upper, sd, reading.whole(row, "n"), censoring, lod, lloq, uloq)
+
+
+def _check_units(reading: Reading, row: Row, unit: str) -> None:
+    """Refuse a limit or a spread in another unit than its value: both are numbers of one scale (D13)."""
+    for column in IN_UNIT_OF_VALUE & row.cells.keys() & reading.table.units.keys():
+        own = reading.table.units[column]
+        if unit and own != unit and not _same_unit(own, unit):
+            reading.note(row, column, f"{column} in {own} beside a value in {unit} (D13)", hint=f"numbers in {unit}")
+
+
+def _same_unit(stated: str, unit: str) -> bool:
+    """Whether a unit as written is that of the value: "copies/ug DNA" is copies/ug."""
+    try:
+        return known_unit(stated) == unit
+    except UnitError:
+        return False
 
 
 def _limits_in_words(reading: Reading, row: Row, word: str, limits: tuple[float | None, ...]) -> _Numbers:

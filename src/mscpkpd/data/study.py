@@ -6,22 +6,32 @@ import hashlib
 import json
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mscpkpd.data.dose_properties import CONTAINED, Properties, stated_amount
-from mscpkpd.data.exports import dose_row, in_order, nonmem_frame, observation_row, silent_row, summary_frame
+from mscpkpd.data.after_dose import after_dose
+from mscpkpd.data.covariates import COVARIATES, Covariate, Varying, record_rows
+from mscpkpd.data.dose_properties import Properties, stated_amount, stated_viability
+from mscpkpd.data.exports import (
+    dose_row,
+    in_order,
+    nonmem_frame,
+    observation_row,
+    silent_row,
+    summary_frame,
+    with_silent_rows,
+)
 from mscpkpd.data.record import ASSAY_FIELDS
 from mscpkpd.data.sampling import sampling_frame
 from mscpkpd.dosing import Dose
 from mscpkpd.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mscpkpd.data.record import Record
     from mscpkpd.dosing import Regimen
@@ -48,6 +58,8 @@ class Subject:
     properties : tuple of tuple of (str, str)
         What else is known of each dose, in the order of `regimen`, as text by name (T3): donor, potency, thaw_time,
         viability_thaw, infusion_loss, ... Empty where nothing is.
+    varying : tuple of Varying
+        Other columns that change within the subject (K1 to K7).
     """
 
     id: str
@@ -56,6 +68,7 @@ class Subject:
     species: str = ""
     covariates: tuple[tuple[str, str], ...] = ()
     properties: tuple[Properties, ...] = ()
+    varying: tuple[Varying, ...] = ()
 
     def property_of(self, dose: int, name: str) -> str:
         """Return a property of a dose, counted from 0; blank where it is not stated.
@@ -90,6 +103,8 @@ class Study:
         Names in the column `study`, in order of first appearance.
     notes : tuple of str
         What was noticed and allowed.
+    covariates : tuple of Covariate
+        Unit of each column that has one, and the rule of each that changes within a subject (K1).
     """
 
     name: str
@@ -99,6 +114,7 @@ class Study:
     synthetic: bool = False
     studies: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
     _by_id: Mapping[str, Subject] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +122,16 @@ class Study:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def covariate(self, name: str) -> Covariate:
+        """Return what is declared about a covariate.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column, in small letters.
+        """
+        return next((each for each in self.covariates if each.name == name), Covariate(name))
 
     def subject(self, id: str) -> Subject:  # noqa: A002  (the name of the attribute)
         """Return a subject by name.
@@ -133,13 +159,20 @@ class Study:
     def digest(self) -> str:
         """SHA-256 of subjects, doses and records.
 
-        Independent of file name, order of rows, unit of time and columns without a meaning; numbers count to 12 digits,
-        so that a study that was saved and read again has the same digest.
+        Independent of file name, order of rows and columns, unit of time and columns without a meaning; numbers count
+        to 12 digits, so that a study that was saved and read again has the same digest. Numbers that change within a
+        subject count where a rule is declared for them (K1).
         """
-        subjects = [_plain(asdict(subject)) for subject in sorted(self.subjects, key=lambda subject: subject.id)]
+        rules = {each.name: each.rule for each in self.covariates if each.rule}
+        subjects = [
+            _plain(asdict(_counted(subject, rules)))
+            for subject in sorted(self.subjects, key=lambda subject: subject.id)
+        ]
         records = [_stated({**asdict(record), "row": 0, "where": "", "extra": ()}) for record in self.records]
         lines = sorted(json.dumps(_rounded(record), sort_keys=True) for record in records)
-        content = json.dumps([_rounded(subjects), lines], sort_keys=True)
+        names = sorted({each["name"] for subject in subjects for each in subject.get("varying", ())})
+        declared = [[name, rules[name]] for name in names]
+        content = json.dumps([_rounded(subjects), lines, *([declared] if declared else [])], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
@@ -150,8 +183,13 @@ class Study:
             lots.setdefault(record.subject, set()).update({record.lot} - {""})
         return all(_fits_in_row(subject, lots.get(subject.id, set())) for subject in self.subjects)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, *, tad: bool = False) -> pd.DataFrame:
         """Return the study as a tidy table.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column (E38).
 
         Returns
         -------
@@ -161,16 +199,35 @@ class Study:
             quartiles are on their own scale again.
         """
         observed = {record.subject for record in self.records}
-        rows = [self._row(record) for record in self.records]
+        rows = [self._row(record) | ({"tad": self._after_dose(record)} if tad else {}) for record in self.records]
         rows += [self._subject_row(subject) for subject in self.subjects if subject.id not in observed]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows).rename(columns=self._headers(str))
 
-    def to_tidy(self) -> pd.DataFrame:
-        """Return the study as a tidy table; another name of `to_frame`."""
-        return self.to_frame()
+    def _headers(self, spelled: Callable[[str], str]) -> dict[str, str]:
+        """Headers of covariates that have a unit, by the name of the column."""
+        units = {spelled(each.name): each.unit for each in self.covariates if each.unit}
+        return {name: f"{name} [{unit}]" for name, unit in units.items() if name.casefold() != "weight"}
 
-    def to_nonmem(self) -> pd.DataFrame:
+    def _after_dose(self, record: Record) -> float | None:
+        return after_dose(self.subject(record.subject).regimen.doses, record.time, record.pre_dose)
+
+    def to_tidy(self, *, tad: bool = False) -> pd.DataFrame:
+        """Return the study as a tidy table; another name of `to_frame`.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column (E38).
+        """
+        return self.to_frame(tad=tad)
+
+    def to_nonmem(self, *, tad: bool = False) -> pd.DataFrame:
         """Return the study as a NONMEM-style event table.
+
+        Parameters
+        ----------
+        tad : bool
+            Whether to add the time after the latest dose [h] as a column TAD (E38): 0 on the row of a dose.
 
         Returns
         -------
@@ -178,8 +235,7 @@ class Study:
             Subjects one after the other, rows in order of time (D2), with ID, TIME [h], EVID, AMT, CMT (the route),
             DVID (the output), DV, MDV and what else is known. Units stand in the header, or in the columns AMT_UNIT
             and UNIT where there are several. `study_from_frame` reads it back without loss; only a bolus that a route
-            may stretch by a duration of its own comes back as a jump (E5), and what says how a value was measured, or
-            what else is known of a dose, comes back as covariates.
+            may stretch by a duration of its own comes back as a jump (E5).
         """
         records: dict[str, list[Record]] = {subject.id: [] for subject in self.subjects}
         for record in self.records:
@@ -191,14 +247,18 @@ class Study:
             common |= {name.upper(): text for name, text in subject.covariates}
             known = dict(zip(map(id, subject.regimen.doses), subject.properties, strict=False))
             own = in_order(subject.regimen.doses, records[subject.id])
+            says = _said_by_doses(subject)
             made = [
-                {**dose_row(item), **_beside(known.get(id(item), ()))}
+                {**dose_row(item, known.get(id(item), ())), **says.get(id(item), {})}
                 if isinstance(item, Dose)
                 else self._observation_row(item)
                 for item in own
             ] or [silent_row()]
+            if tad:
+                made = [{**row, "TAD": after} for row, after in zip(made, _after_each(subject, own), strict=True)]
+            made = with_silent_rows(made, [(each.name.upper(), each.times, each.texts) for each in subject.varying])
             rows += [{**common, **row} for row in made]
-        return nonmem_frame(rows)
+        return nonmem_frame(rows).rename(columns=self._headers(str.upper))
 
     def _observation_row(self, record: Record) -> dict[str, Any]:
         other = {name.upper(): text for name, text in record.extra}
@@ -240,12 +300,16 @@ class Study:
         Parameters
         ----------
         path : str or Path
-            File; repeated doses go into a second file ``NAME_doses.csv`` beside it.
+            File; repeated doses go into a second file ``NAME_doses.csv`` beside it, covariates that change into
+            ``NAME_covariates.csv``.
         """
         path = Path(path)
         self.to_frame().to_csv(path, index=False)
         if not self.doses_fit_in_rows:
             self.doses_frame().to_csv(path.with_name(f"{path.stem}_doses{path.suffix}"), index=False)
+        records = [row for subject in self.subjects for row in record_rows(subject.id, subject.varying, self.covariate)]
+        if records:
+            pd.DataFrame(records).to_csv(path.with_name(f"{path.stem}_{COVARIATES}{path.suffix}"), index=False)
 
     def _row(self, record: Record) -> dict[str, Any]:
         row = {name: getattr(record, name) for name in _ROW_FIELDS}
@@ -305,6 +369,19 @@ _KIND_WORDS = {
 }
 
 
+def _after_each(subject: Subject, own: Sequence[Dose | Record]) -> Iterator[float | None]:
+    """Time after the latest dose of each row of an event table, in its order; the one row of nobody has none."""
+    doses = subject.regimen.doses
+    for item in own:
+        if isinstance(item, Dose):
+            done = next(k for k, dose in enumerate(doses, 1) if dose is item)
+            yield after_dose(doses[:done], item.time)
+        else:
+            yield after_dose(doses, item.time, item.pre_dose)
+    if not own:
+        yield None
+
+
 def _stated(record: dict[str, Any]) -> dict[str, Any]:
     """Without what is not known of the assay; corrected is corrected, wherever it was done."""
     absent = {name for name in ASSAY_FIELDS if record[name] in ("", None)}
@@ -312,9 +389,14 @@ def _stated(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in absent}
 
 
-def _beside(properties: Properties) -> dict[str, str]:
-    """Properties of a dose in an event table, without those that AMT already contains."""
-    return {name.upper(): text for name, text in properties if name not in CONTAINED}
+def _said_by_doses(subject: Subject) -> dict[int, dict[str, str]]:
+    """Covariates that change, as the records of the doses state them; additional doses have no record (E16)."""
+    found: dict[int, dict[str, str]] = {}
+    for each in subject.varying:
+        for dose, (time, text) in zip(subject.regimen.doses, each.at_doses, strict=False):
+            if text and time == dose.time:
+                found.setdefault(id(dose), {})[each.name.upper()] = text
+    return found
 
 
 def _assay(record: Record) -> dict[str, Any]:
@@ -325,13 +407,23 @@ def _assay(record: Record) -> dict[str, Any]:
     return row | ({"organ_mass_unit": "g"} if "organ_mass" in row else {})
 
 
+def _counted(subject: Subject, rules: Mapping[str, str]) -> Subject:
+    """The subject with those covariates alone that a model may use, at their times."""
+    kept = (
+        Varying(each.name, each.times, each.texts) for each in subject.varying if rules.get(each.name) and each.numeric
+    )
+    varying = tuple(sorted(kept, key=lambda each: each.name))
+    return replace(subject, varying=varying, covariates=tuple(sorted(subject.covariates)))
+
+
 def _plain(subject: dict[str, Any]) -> dict[str, Any]:
     """A bolus is a bolus, whether a table says so (E5) or nothing says otherwise; a plain dose says nothing else."""
-    if not subject["properties"]:
-        del subject["properties"]
+    for name in ("properties", "varying"):
+        if not subject[name]:
+            del subject[name]
     for dose in subject["regimen"]["doses"]:
         dose["timed_by"] = dose["timed_by"].replace("bolus", "")
-        for name in ("steady", "every", "rate", "reset", "event"):
+        for name in ("steady", "every", "rate", "reset", "event", "viable_sd", "loss", "loss_sd"):
             if not dose[name]:
                 del dose[name]
     return subject
@@ -378,7 +470,8 @@ def _doses_text(regimen: Regimen) -> str:
         return "none (untreated)"
     given = [dose for dose in regimen.doses if dose.gives or dose.steady]
     resets = sum(dose.reset for dose in regimen.doses)
-    also = f", {_count(resets, 'reset')}" if resets else ""
+    others = dict.fromkeys(dose.event for dose in regimen.doses if dose.event)
+    also = "".join([f", {_count(resets, 'reset')}" if resets else "", *(f", {name}" for name in others)])
     if not given:
         return f"none{also}"
     distinct = dict.fromkeys(f"{_amount_text(dose)} {dose.route}" for dose in given)
@@ -395,7 +488,7 @@ def _amount_text(dose: Dose) -> str:
 
 def _fits_in_row(subject: Subject, lots: set[str]) -> bool:
     doses = subject.regimen.doses
-    if any(dose.reset or dose.steady for dose in doses):
+    if any(dose.reset or dose.steady or dose.event for dose in doses):
         return False
     return not doses or (len(doses) == 1 and doses[0].lot == (next(iter(lots)) if len(lots) == 1 else ""))
 
@@ -405,7 +498,6 @@ def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
         yield {"subject": subject.id, "dose": 0.0}
     known = subject.properties or ((),) * len(subject.regimen)
     for dose, properties in zip(subject.regimen.doses, known, strict=True):
-        at_thaw = dict(properties).get("viability_thaw", "")
         yield {
             "subject": subject.id,
             "time": dose.time,
@@ -415,11 +507,12 @@ def _dose_rows(subject: Subject) -> Iterator[dict[str, Any]]:
             "route": dose.route,
             "duration": dose.duration,
             "duration_unit": "h",
-            "viability": None if at_thaw and float(at_thaw) == dose.viable else dose.viable,
+            "viability": stated_viability(dose.viable, properties),
             "lot": dose.lot,
             **dict(properties),
             **({"timed_by": dose.timed_by} if dose.timed_by else {}),
             **({"steady": dose.steady, "every": dose.every or None, "every_unit": "h"} if dose.steady else {}),
             **({"rate": dose.rate} if dose.rate else {}),
             **({"reset": "true"} if dose.reset else {}),
+            **({"event": dose.event} if dose.event else {}),
         }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mscpkpd.data.dose_properties import Properties, bedside_viability, dose_properties, entering
+from mscpkpd.data.covariates import Varying
+from mscpkpd.data.dose_properties import Properties, bedside_viability, dose_properties, entering, with_spread
 from mscpkpd.data.record import KNOWN_COLUMNS
 from mscpkpd.data.study import Subject
 from mscpkpd.dosing import Dose, Regimen, infusion
@@ -27,7 +28,7 @@ DOSE_COLUMNS = (
     "every", "every_unit", "doses", "timed_by", "viability_thaw", "infusion_loss", "cells_per_vial", "dose_activity",
 )  # fmt: skip
 # in a second table alone: what happens to the states just before a dose
-BEFORE = ("steady", "rate", "reset")
+BEFORE = ("steady", "rate", "reset", "event")
 DOSE_HINT = "a header such as 'dose [cells/kg]' or a column 'dose_unit'"
 UNTREATED_HINT = "its dose, or dose 0 for an untreated control"
 
@@ -87,8 +88,9 @@ def _subject(reading: Reading, name: str, rows: Sequence[Row], given: Given) -> 
     if weight is None and any(dose.unit.endswith("/kg") for dose in regimen.doses):
         hint = "a column 'weight [kg]', or the dose in cells"
         reading.note(rows[0], "weight", f"subject '{name}' is dosed per kg without a weight (T4)", hint=hint)
-    return Subject(name, regimen, weight, species.text("species") if species else "", _covariates(rows),
-                   known if any(known) else ())  # fmt: skip
+    constant, varying = _covariates(reading, rows)
+    return Subject(name, regimen, weight, species.text("species") if species else "", constant,
+                   known if any(known) else (), varying)  # fmt: skip
 
 
 def _constant(reading: Reading, name: str, rows: Sequence[Row], column: str, hint: str) -> Row | None:
@@ -102,14 +104,29 @@ def _constant(reading: Reading, name: str, rows: Sequence[Row], column: str, hin
     return stated[0] if stated else None
 
 
-def _covariates(rows: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+def _covariates(reading: Reading, rows: Sequence[Row]) -> tuple[tuple[tuple[str, str], ...], tuple[Varying, ...]]:
     names = [name for name in dict.fromkeys(name for row in rows for name in row.cells) if name not in KNOWN_COLUMNS]
-    constant = []
+    constant, varying = [], []
     for name in names:
         texts = {row.text(name) for row in rows if row.text(name)}
         if len(texts) == 1:
             constant.append((name, texts.pop()))
-    return tuple(constant)
+        elif len(texts) > 1:
+            varying.append(_varying(reading, rows, name))
+    return tuple(constant), tuple(each for each in varying if each is not None)
+
+
+def _varying(reading: Reading, rows: Sequence[Row], name: str) -> Varying | None:
+    """Records of a column in order of time; rows of a tidy table have none (K7)."""
+    said = [row for row in rows if row.text(name) and row.text("time")]
+    before = len(reading.findings)
+    times = [reading.hours(row, "time") for row in said]
+    del reading.findings.lines[before:]  # reported with the observations
+    timed = sorted(
+        ((time, row.text(name)) for time, row in zip(times, said, strict=True) if time is not None),
+        key=lambda pair: pair[0],
+    )
+    return Varying(name, tuple(time for time, _ in timed), tuple(text for _, text in timed)) if timed else None
 
 
 def _from_rows(reading: Reading, name: str, rows: Sequence[Row], notes: list[str]) -> Given:
@@ -170,7 +187,10 @@ def _given_in(doses: Reading, notes: list[str]) -> dict[str, Given]:
 def _given(reading: Reading, row: Row, time_column: str, lot: str, notes: list[str], fallback: str = "") -> Given:
     """Doses of one row, each with its properties (T3)."""
     properties = dose_properties(reading, row)
-    return [(dose, properties) for dose in _regimen(reading, row, time_column, lot, notes, fallback)]
+    return [
+        (with_spread(dose, properties), properties)
+        for dose in _regimen(reading, row, time_column, lot, notes, fallback)
+    ]
 
 
 def _regimen(reading: Reading, row: Row, time_column: str, lot: str, notes: list[str], fallback: str = "") -> Regimen:
@@ -213,7 +233,7 @@ def _after(reading: Reading, row: Row, time_column: str, lot: str, amount: float
     try:
         dose = Dose(
             time, amount, unit, row.text("route"), duration, viable, lot, row.text("timed_by"), row.text("steady"),
-            every, rate, reset=reading.truth(row, "reset"),
+            every, rate, reset=reading.truth(row, "reset"), event=row.text("event").casefold(),
         )  # fmt: skip
     except DosingError as error:
         reading.note(row, "dose", error.problem, expected=error.expected, hint=error.hint)

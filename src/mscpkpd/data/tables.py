@@ -193,7 +193,7 @@ def _text_rows(path: Path, most: int | None = None) -> list[tuple[int, list[str]
     start = 1
     try:
         for cells in reader:
-            if "".join(cells).strip() and (rows or not cells[0].lstrip().startswith("#")):
+            if any(map(str.strip, cells)) and (rows or not cells[0].lstrip().startswith("#")):
                 rows.append((start, cells))
                 if len(rows) == most:
                     break
@@ -278,7 +278,7 @@ def _names(header: Sequence[str], row: int, findings: Findings) -> list[tuple[st
 def _rows(names: Sequence[str], body: Iterable[tuple[int, Sequence[str]]], findings: Findings) -> Iterable[Row]:
     width = len(names)
     for number, cells in body:
-        if len(cells) < width or "".join(cells[width:]).strip():
+        if len(cells) != width and (len(cells) < width or "".join(cells[width:]).strip()):
             problem = f"{len(cells)} cells, the header has {width}"
             findings.add(problem, row=number, hint="quotes around a cell that holds the separator; decimal points")
             if findings.full:

@@ -21,14 +21,14 @@ from mscpkpd.units import parse_quantity, same_dimension, to_unit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Dose", "Regimen", "bolus", "hours", "infusion", "route_name"]
+__all__ = ["Dose", "Regimen", "bolus", "check_spread", "hours", "infusion", "route_name"]
 
 TIME_HINT = "a number and a time unit, such as '35 d', '84 h' or '30 min'"
 AMOUNT_HINT = "a number and a unit, such as '2e6 cells/kg' or '1e8 cells'"
 MOST_DOSES = 10_000
 TIMED_BY = ("", "bolus", "rate", "model rate", "model duration")
 STEADY = ("", "reached", "added", "constant")
-EVENTS = ("", "replace", "multiply")
+EVENTS = ("", "replace", "multiply", "phantom")
 WORDS = ("name", "about", "source", "evidence", "note")
 # pint would cancel "mg/kg"; per body weight is therefore read from the text of the unit
 PER_WEIGHT = re.compile(r"\s*(?:/|\bper\b)\s*kg$")
@@ -62,6 +62,32 @@ def route_name(text: str) -> str:
     """
     bare = re.sub(r"[\s._-]", "", text).casefold()
     return ROUTES.get(bare, text.strip())
+
+
+def check_spread(what: str, mean: float | None, sd: float) -> None:
+    """Refuse an SD that no fraction of this mean has.
+
+    Parameters
+    ----------
+    what : str
+        Name, for the message.
+    mean : float or None
+        Mean, a fraction; None where it is not stated.
+    sd : float
+        Standard deviation, a fraction; 0 where it is not stated.
+
+    Raises
+    ------
+    DosingError
+        For a negative SD, one without a mean, or one of the square root of mean*(1 - mean) or more.
+    """
+    if sd == 0:
+        return
+    if mean is None:
+        raise DosingError(f"SD {sd:g} of a {what} that is not stated (T3)", hint="the fraction beside its SD")
+    if not 0 < sd < math.sqrt(mean * (1 - mean)):
+        limit = math.sqrt(mean * (1 - mean))
+        raise DosingError(f"SD {sd:g} of a {what} of {mean:g} (T3)", expected=f"above 0 and below {limit:.3g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +128,17 @@ class Dose:
         have not entered yet are dropped.
     event : str
         "replace": the state that `route` names becomes `amount`. "multiply": it becomes `amount` times as large (E36).
-        "": a dose.
+        "phantom": nothing happens, but for the time after a dose (E38). "": a dose.
+
+    viable_sd : float
+        SD of `viable`, a fraction; 0 where it is not stated. `simulate` draws within it.
+    loss, loss_sd : float
+        Fraction that has stayed in bag, line and filter, without which `amount` is stated, and its SD.
 
     Raises
     ------
     DosingError
-        For an amount, time, duration or viable fraction that is impossible.
+        For an amount, time, duration or fraction that is impossible.
     """
 
     time: float
@@ -123,6 +154,9 @@ class Dose:
     rate: float = 0.0
     reset: bool = False
     event: str = ""
+    viable_sd: float = 0.0
+    loss: float = 0.0
+    loss_sd: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "route", route_name(self.route))
@@ -141,6 +175,10 @@ class Dose:
                 )
         if self.viable is not None and not 0 <= self.viable <= 1:
             raise DosingError(f"viable fraction {self.viable:g}", expected="a number from 0 to 1", hint="0.9 for 90 %")
+        if not 0 <= self.loss < 1:
+            raise DosingError(f"loss {self.loss:g} of a dose", expected="a fraction from 0 to below 1")
+        check_spread("viable fraction", self.viable, self.viable_sd)
+        check_spread("loss", self.loss, self.loss_sd)
         if self.timed_by not in TIMED_BY:
             raise DosingError(f"timed_by '{self.timed_by}'", expected=", ".join(map(repr, TIMED_BY)))
         if not self.unit:
@@ -328,7 +366,7 @@ def _table_rows(doses: Sequence[Dose]) -> Iterator[tuple[str, ...]]:
             f"{dose.amount:g} {dose.unit}",
             dose.route,
             dose.event if not dose.gives else _span(dose.duration) if dose.duration else "bolus",
-            "" if dose.viable is None else f"{dose.viable:g}",
+            "" if dose.viable is None else f"{dose.viable:g}" + (f" ({dose.viable_sd:g})" if dose.viable_sd else ""),
             dose.lot,
             _before(dose),
         )
@@ -439,6 +477,7 @@ def bolus(
     every: str | None = None,
     doses: int | None = None,
     viable: float | None = None,
+    viable_sd: float = 0.0,
     lot: str = "",
 ) -> Regimen:
     """Give the whole amount at once, one or several times.
@@ -457,6 +496,8 @@ def bolus(
         Number of doses; None is one dose.
     viable : float or None
         Viable fraction of the amount, 0 to 1 (T1).
+    viable_sd : float
+        Its SD, a fraction, within which `simulate` draws; 0 for none.
     lot : str
         Lot of the product.
 
@@ -484,7 +525,7 @@ def bolus(
       1  0 h          2e+06 cells/kg  iv     bolus
       2  168 h (7 d)  2e+06 cells/kg  iv     bolus
     """
-    return infusion(amount, route, "0 h", at=at, every=every, doses=doses, viable=viable, lot=lot)
+    return infusion(amount, route, "0 h", at=at, every=every, doses=doses, viable=viable, viable_sd=viable_sd, lot=lot)
 
 
 def infusion(
@@ -496,6 +537,7 @@ def infusion(
     every: str | None = None,
     doses: int | None = None,
     viable: float | None = None,
+    viable_sd: float = 0.0,
     lot: str = "",
 ) -> Regimen:
     """Give the amount at a constant rate, one or several times.
@@ -504,7 +546,7 @@ def infusion(
     ----------
     over : str
         Duration of each dose, such as "30 min"; "0 min" is a bolus (L6).
-    amount, route, every, doses, at, viable, lot
+    amount, route, every, doses, at, viable, viable_sd, lot
         As for `bolus`.
 
     Returns
@@ -525,4 +567,6 @@ def infusion(
     duration = _not_negative(over, "over")
     value, unit = _amount(amount)
     starts = _starts(at, every, doses)
-    return Regimen(tuple(Dose(start, value, unit, route, duration, viable, lot) for start in starts))
+    return Regimen(
+        tuple(Dose(start, value, unit, route, duration, viable, lot, viable_sd=viable_sd) for start in starts)
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.compiled import Found
+from mscpkpd.engine.course import Course, drive
 from mscpkpd.engine.exact import require_order
 from mscpkpd.engine.plan import Plan, plan_of
 from mscpkpd.engine.planned import doses_of, shape_of, solver_of, subjects_together
@@ -33,6 +34,7 @@ def solve_batch(
     hours: float = 1.0,
     wanted: tuple[int, ...] | None = None,
     tolerance: float,
+    course: Course | None = None,
 ) -> np.ndarray:
     """Solve a system without feedback for many subjects.
 
@@ -54,6 +56,8 @@ def solve_batch(
         Positions of the states that are asked for; all by default.
     tolerance : float
         What may be left out, relative to the largest value of each state.
+    course : Course, optional
+        Parameters that are covariates, the same for all subjects; they replace those in `values`.
 
     Returns
     -------
@@ -67,14 +71,21 @@ def solve_batch(
     ModelError
         If the system has feedback.
     """
+    given = system
+    driven = None if course is None else drive(system, course, hours)
+    system = system if driven is None else driven.system
     require_order(system)
     times, values = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
     wanted = tuple(range(len(system.states))) if wanted is None else tuple(wanted)
     if not wanted or len(times) == 0:
         return np.zeros((len(values), len(wanted), len(times)))
-    plan = plan_of(system, regimen, times, hours)
+    plan = plan_of(system, regimen, times, hours, driven)
     if plan is None:
-        return _one_by_one(system, regimen, times, values, weights, hours=hours, tolerance=tolerance)[:, list(wanted)]
+        return _one_by_one(
+            given, regimen, times, values, weights, hours=hours, tolerance=tolerance, course=course
+        )[:, list(wanted)]  # fmt: skip
+    if driven is not None:
+        values = np.stack([driven.values(numbers) for numbers in values])
     if weights is None and any(way.per_weight for way in plan.ways):
         raise DosingError("a dose per kg needs body weights", hint="weights=")
     kilograms = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=float)
@@ -97,7 +108,14 @@ class _Subjects:
         states = np.full((count, len(self.wanted), len(layout.times)), np.nan)
         waiting: dict[Resolution, list[int]] = defaultdict(list)
         longest = np.full(count, layout.lengths.max())
-        for i, resolution in enumerate(guessed(self.system, self.values, layout.switches, longest, tolerance)):
+        patterns = np.unique(layout.numbers, axis=1).T if self.plan.changing else [None]
+        guesses = []
+        for numbers in patterns:  # the fastest that an interval meets decides
+            values = self.values.copy()
+            values[list(self.plan.changing)] = 0.0 if numbers is None else numbers[:, None]
+            guesses.append(guessed(self.system, values, layout.switches, longest, tolerance))
+        for i, each in enumerate(zip(*guesses, strict=True)):
+            resolution = None if None in each else max(one for one in each if one is not None)
             if resolution is not None:
                 waiting[resolution].append(i)
         size = subjects_together()
@@ -138,11 +156,22 @@ def _one_by_one(
     *,
     hours: float,
     tolerance: float,
+    course: Course | None,
 ) -> np.ndarray:
     """Where the moments of events depend on the values of a subject."""
     kilograms = [None] * len(values) if weights is None else [float(weight) for weight in weights]
     paths = (
-        solve(system, regimen, times, numbers, weight=weight, hours=hours, tolerance=tolerance, engine="exact")
+        solve(
+            system,
+            regimen,
+            times,
+            numbers,
+            weight=weight,
+            hours=hours,
+            tolerance=tolerance,
+            engine="exact",
+            course=course,
+        )
         for numbers, weight in zip(values, kilograms, strict=True)
     )
     return np.stack([path.states for path in paths])

@@ -21,7 +21,7 @@ from mscpkpd.engine.mesh import Mesh
 from mscpkpd.engine.propagator import SPARE, block_states, gains, product
 from mscpkpd.engine.traced import Equations, Rank
 
-__all__ = ["Found", "Inputs", "Layout", "Task", "calling", "compiled", "solved"]
+__all__ = ["Found", "Inputs", "Layout", "Task", "calling", "compiled", "exchanged", "solved"]
 
 
 def _settle() -> None:
@@ -60,12 +60,14 @@ class Layout(NamedTuple):
     Attributes
     ----------
     switches : array of shape (n_switches, n_intervals, n_subjects)
+    numbers : array of shape (n_changing, n_intervals, n_subjects)
     kept : array of shape (n_intervals,)
     sample : array of shape (n_kinds,)
     times, at : array of shape (n_times, n_subjects)
     """
 
     switches: Any
+    numbers: Any
     kept: Any
     sample: Any
     times: Any
@@ -106,6 +108,8 @@ class Task(NamedTuple):
         States that are asked for.
     mesh : Mesh
         Steps of every interval.
+    changing : tuple of int
+        Parameters that are numbers of the layout, one for each interval.
     """
 
     equations: Equations
@@ -113,6 +117,7 @@ class Task(NamedTuple):
     alike: tuple[int, ...]
     wanted: tuple[int, ...]
     mesh: Mesh
+    changing: tuple[int, ...] = ()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,7 +152,7 @@ def solved(task: Task, inputs: Inputs, layout: Layout) -> Found:
     -------
     Found
     """
-    subjects = max(each.shape[-1] for each in inputs)
+    subjects = max(each.shape[-1] for each in (*inputs, layout.numbers))
     start = _filled(task.equations.start(*inputs.values), (subjects,))
     anew = jnp.where(layout.kept[:, None] > 0, 0.0, start[:, None, :] if len(start) else 0.0).at[:, 0].set(start)
     first = jnp.broadcast_to(inputs.jumps, (*inputs.jumps.shape[:2], subjects)) + anew
@@ -164,6 +169,16 @@ def solved(task: Task, inputs: Inputs, layout: Layout) -> Found:
     errors = [_left_out(found, task.mesh) for _, found in parts]
     early, late = (jnp.max(jnp.stack(each), axis=0) for each in zip(*errors, strict=True))
     return Found(_read(task, known, inputs, layout), reach, early, late)
+
+
+def exchanged(values: Any, places: tuple[int, ...], numbers: Any) -> Any:
+    """Parameters with the numbers of some places put in their stead; the same object where there are none."""
+    if not places:
+        return values
+    mine = list(values)
+    for place, number in zip(places, numbers, strict=True):
+        mine[place] = number
+    return mine
 
 
 def _singly(states: tuple[int, ...], found: Series) -> dict[int, tuple[Any, Any]]:
@@ -186,7 +201,8 @@ def _rank(
     clock = moments + mesh.rule.points[:, None, None, None] * steps
     given = [known[i][1] if i in known else jnp.nan for i in range(len(inputs.jumps))]
     shape = (len(mesh.rule.points), *steps.shape[:2], first.shape[-1])
-    gain = _filled(rank.gains(*given, *inputs.values, *layout.switches[:, :, None], clock), shape)
+    values = exchanged(inputs.values, task.changing, layout.numbers[:, :, None])
+    gain = _filled(rank.gains(*given, *values, *layout.switches[:, :, None], clock), shape)
     gain = jnp.moveaxis(gain, 0, 1)
     chosen = jnp.array(rank.states)
     if set(rank.states) & set(task.infused):
@@ -194,10 +210,11 @@ def _rank(
     alike, own = tuple(range(len(task.alike))), steps
     if rank.constant:
         alike, own = task.alike, steps[layout.sample]
-        numbers = rank.losses(*given, *inputs.values, *layout.switches[:, layout.sample, None], jnp.nan)
+        alike_values = exchanged(inputs.values, task.changing, layout.numbers[:, layout.sample, None])
+        numbers = rank.losses(*given, *alike_values, *layout.switches[:, layout.sample, None], jnp.nan)
         loss = _filled(numbers, (*own.shape[:2], first.shape[-1]))[None]
     else:
-        loss = _filled(rank.losses(*given, *inputs.values, *layout.switches[:, :, None], clock), shape)
+        loss = _filled(rank.losses(*given, *values, *layout.switches[:, :, None], clock), shape)
         loss = jnp.moveaxis(loss, 0, 1)
     return following_states(loss * own, gain * steps, first[chosen], Events(alike, layout.kept), mesh)
 
@@ -208,9 +225,11 @@ def _block(task: Task, inputs: Inputs, layout: Layout, first: Any) -> tuple[Seri
     block, n, subjects = equations.block, len(equations.block), first.shape[-1]
     places = [k for k, i in enumerate(block) if k in equations.constant_into or i in task.infused]
     inflow = jnp.zeros((n, len(places))).at[jnp.array(places, dtype=int), jnp.arange(len(places))].set(1.0)
-    matrix = _filled(equations.matrix(*inputs.values, *layout.switches[:, sample]), (len(sample), subjects))
+    alike_values = exchanged(inputs.values, task.changing, layout.numbers[:, sample])
+    matrix = _filled(equations.matrix(*alike_values, *layout.switches[:, sample]), (len(sample), subjects))
     matrix = jnp.moveaxis(matrix.reshape(n, n, len(sample), subjects), 2, 0)
-    constant = _filled(equations.constant(*inputs.values, *layout.switches), (len(inputs.begins), subjects))
+    values = exchanged(inputs.values, task.changing, layout.numbers)
+    constant = _filled(equations.constant(*values, *layout.switches), (len(inputs.begins), subjects))
     flows = jnp.moveaxis((constant + inputs.rates[jnp.array(block)])[jnp.array(places, dtype=int)], 0, 1)
     lengths = inputs.lengths[sample]
     sizes, whole = gains(matrix, inflow, lengths, mesh)

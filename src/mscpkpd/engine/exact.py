@@ -16,9 +16,10 @@ import jax
 import numpy as np
 
 from mscpkpd.engine.compiled import Found, Inputs, Layout, Task, compiled, solved
+from mscpkpd.engine.course import LINE, Driven
 from mscpkpd.engine.intervals import Intervals, intervals_of
 from mscpkpd.engine.mesh import mesh_of
-from mscpkpd.engine.resolution import LEVELS, Resolution, finer_than, guessed
+from mscpkpd.engine.resolution import LEVELS, Resolution, finer_than, guessed, met
 from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System
 from mscpkpd.engine.timeline import Change
@@ -43,6 +44,8 @@ def solve_exactly(
     values: np.ndarray,
     free: np.ndarray,
     tolerance: float,
+    *,
+    driven: Driven | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Solve a system without feedback through all its changes.
 
@@ -60,6 +63,8 @@ def solve_exactly(
         Positions of the parameters to differentiate by.
     tolerance : float
         What may be left out, relative to the largest value of each state.
+    driven : Driven, optional
+        Covariates, of this system; `values` are those of time 0.
 
     Returns
     -------
@@ -73,7 +78,7 @@ def solve_exactly(
     SolveError
         If a rate or a state is not finite, or the steps would have to be too many.
     """
-    states, slopes, _ = _solved(system, changes, times, values, free, tolerance=tolerance)
+    states, slopes, _ = _solved(system, changes, times, values, free, tolerance=tolerance, driven=driven)
     return states, slopes
 
 
@@ -159,6 +164,8 @@ class Given(NamedTuple):
         States that an infusion enters.
     inputs : Inputs
     layout : Layout
+    changing : tuple of int
+        Parameters that change from one interval to the next.
     """
 
     system: System
@@ -166,10 +173,16 @@ class Given(NamedTuple):
     infused: tuple[int, ...]
     inputs: Inputs
     layout: Layout
+    changing: tuple[int, ...]
 
 
 def given_of(
-    system: System, changes: Sequence[Change], times: np.ndarray, values: np.ndarray, n_free: int
+    system: System,
+    changes: Sequence[Change],
+    times: np.ndarray,
+    values: np.ndarray,
+    n_free: int,
+    changing: tuple[int, ...] = (),
 ) -> Given | None:
     """Lay out a solve; None where there is nothing to solve.
 
@@ -179,6 +192,8 @@ def given_of(
         As in `solve_exactly`.
     n_free : int
         Number of free parameters.
+    changing : tuple of int
+        Parameters that change from one interval to the next.
 
     Returns
     -------
@@ -192,11 +207,12 @@ def given_of(
     require_order(system)
     if not system.states or len(times) == 0:
         return None
-    intervals = intervals_of(changes, times, (len(system.states), len(system.switches), n_free))
+    shape = (len(system.states), len(system.switches), n_free)
+    intervals = intervals_of(changes, times, shape, changing=len(changing))
     infused = tuple(int(i) for i in np.flatnonzero(np.any(intervals.rates != 0, axis=1)))
     numbers = (values, intervals.begins, intervals.lengths, intervals.jumps, intervals.rates)
     inputs = Inputs(*(each[..., None] for each in numbers))
-    return Given(system, intervals, infused, inputs, layout_of(intervals))
+    return Given(system, intervals, infused, inputs, layout_of(intervals), changing)
 
 
 def require_order(system: System) -> None:
@@ -209,13 +225,16 @@ def require_order(system: System) -> None:
     """
     order = solving_order(system)
     if not order.exact:
-        raise ModelError(f"the exact engine cannot solve this: {order}", hint="engine='stiff'")
+        lines = [name.removesuffix(LINE) for name in system.parameters if name.endswith(LINE)]
+        along = f" where {', '.join(lines)} follows a straight line (K4)" if lines else ""
+        raise ModelError(f"the exact engine cannot solve this{along}: {order}", hint="engine='stiff'")
 
 
 def layout_of(intervals: Intervals) -> Layout:
     """What changes when, for one subject or for all that share it."""
-    switches, times, at = (each[..., None] for each in (intervals.switches, intervals.times, intervals.at))
-    return Layout(switches, intervals.kept, intervals.sample, times, at)
+    numbers = (intervals.switches, intervals.numbers, intervals.times, intervals.at)
+    switches, covariates, times, at = (each[..., None] for each in numbers)
+    return Layout(switches, covariates, intervals.kept, intervals.sample, times, at)
 
 
 def _solved(
@@ -227,9 +246,10 @@ def _solved(
     *,
     tolerance: float,
     resolution: Resolution | None = None,
+    driven: Driven | None = None,
 ) -> tuple[np.ndarray, np.ndarray, Resolution]:
     """States, sensitivities, and the resolution that they needed."""
-    given = given_of(system, changes, times, values, len(free))
+    given = given_of(system, changes, times, values, len(free), driven.changing if driven else ())
     if given is None:
         n = len(system.states)
         return np.zeros((n, len(times))), np.zeros((n, len(times), len(free))), Resolution(LEVELS)
@@ -251,13 +271,15 @@ def _resolved(
     intervals, inputs = given.intervals, given.inputs
     if resolution is None:
         longest = intervals.lengths.max()[None]
-        resolution = guessed(given.system, inputs.values, intervals.switches, longest, tolerance)[0]
+        values = met(inputs.values, given.changing, intervals.numbers[:, :, None])
+        each = guessed(given.system, values, intervals.switches, longest, tolerance)
+        resolution = None if None in each else max(one for one in each if one is not None)
     if resolution is None:
         raise SolveError("a rate is not finite, or too fast for any number of steps")
     wanted = tuple(range(len(given.system.states)))
     while True:
         alike = tuple(intervals.kind.tolist())
-        solver = compiled_solver(given.system, given.infused, alike, wanted, resolution, mode)
+        solver = compiled_solver(given.system, given.infused, alike, wanted, resolution, mode, changing=given.changing)
         found, more = solver(inputs, along, given.layout)
         finer = finer_than(found, 0, resolution, tolerance)
         if finer == resolution:
@@ -281,6 +303,8 @@ def compiled_solver(
     wanted: tuple[int, ...],
     resolution: Resolution,
     mode: str,
+    *,
+    changing: tuple[int, ...] = (),
 ) -> Callable[..., Any]:
     """A solver for one system, one set of infused states and one resolution.
 
@@ -298,13 +322,15 @@ def compiled_solver(
         How finely intervals are divided.
     mode : str
         "states"; "forward" or "reverse" for derivatives.
+    changing : tuple of int
+        Parameters that change from one interval to the next.
 
     Returns
     -------
     callable
         Of inputs, what the mode needs beside them, and layout; compiled at its first use with arrays of one shape.
     """
-    solve = partial(solved, task_of(system, infused, alike, wanted, resolution))
+    solve = partial(solved, task_of(system, infused, alike, wanted, resolution, changing))
 
     def forward(inputs: Inputs, moves: Inputs, layout: Layout) -> tuple[Found, Any]:
         def along(move: Inputs) -> tuple[Found, Found]:
@@ -334,6 +360,7 @@ def task_of(
     alike: tuple[int, ...],
     wanted: tuple[int, ...],
     resolution: Resolution,
+    changing: tuple[int, ...] = (),
 ) -> Task:
     """What is compiled for one resolution."""
-    return Task(equations_of(system), infused, alike, wanted, mesh_of(*resolution))
+    return Task(equations_of(system), infused, alike, wanted, mesh_of(*resolution), changing)

@@ -28,12 +28,14 @@ class Intervals:
         Added to the amounts at the begin; infused during the interval.
     switches : array of shape (n_switches, n_intervals)
         0 before a switch, 1 from then on.
+    numbers : array of shape (n_changing, n_intervals)
+        Covariates that change, during the interval.
     d_begins, d_lengths, d_jumps, d_rates : array of shape (..., n_free)
         Their derivatives.
     kept : array of shape (n_intervals,)
         0 where the states take their start values at the begin, else 1.
     kind : array of int, shape (n_intervals,)
-        Intervals of one kind have the same length, move alike and have the same switches.
+        Intervals of one kind have the same length, move alike and have the same switches and covariates.
     sample : array of int, shape (n_kinds,)
         One interval of each kind.
     times : array of shape (n_times,)
@@ -47,6 +49,7 @@ class Intervals:
     jumps: np.ndarray
     rates: np.ndarray
     switches: np.ndarray
+    numbers: np.ndarray
     d_begins: np.ndarray
     d_lengths: np.ndarray
     d_jumps: np.ndarray
@@ -59,7 +62,13 @@ class Intervals:
 
 
 def intervals_of(
-    changes: Sequence[Change], times: np.ndarray, shape: tuple[int, int, int], *, padded: bool = True
+    changes: Sequence[Change],
+    times: np.ndarray,
+    shape: tuple[int, int, int],
+    *,
+    padded: bool = True,
+    changing: int = 0,
+    apart: bool = False,
 ) -> Intervals:
     """Lay out the intervals until the last asked time.
 
@@ -73,6 +82,10 @@ def intervals_of(
         Numbers of states, switches and free parameters.
     padded : bool
         Whether to fill up with intervals without length, so that few shapes occur.
+    changing : int
+        Number of covariates that change.
+    apart : bool
+        Whether each interval is a kind of its own, so that few shapes occur.
 
     Returns
     -------
@@ -86,6 +99,7 @@ def intervals_of(
     jumps, d_jumps = np.zeros((n, count)), np.zeros((n, count, n_free))
     rates, d_rates = np.zeros((n, count)), np.zeros((n, count, n_free))
     switches, kept = np.zeros((n_switches, count)), np.ones(count)
+    numbers = np.zeros((changing, count))
     for k, moment in enumerate(moments):
         for change in moment:
             if change.reset:  # what happened before is forgotten (E32)
@@ -100,6 +114,8 @@ def intervals_of(
             d_rates[:, k:] += change.d_rate[:, None]
             if change.switch >= 0:
                 switches[change.switch, k:] = 1.0
+            if change.numbers is not None:
+                numbers[:, k:] = change.numbers[:, None]
         begins[k] = max(moment[0].time, 0.0) if moment else 0.0
         d_begins[k] = _move(moment[0]) if moment else 0.0
     last = len(moments) - 1
@@ -112,19 +128,22 @@ def intervals_of(
     asked = np.concatenate([times, np.full(_padded(len(times), 8) - len(times), end)])
     asked = np.maximum(asked, 0.0)
     at = np.clip(np.searchsorted(begins[: last + 1], asked, side="right") - 1, 0, last)
-    kind, sample = _kinds(lengths, d_lengths, switches)
+    kind, sample = _kinds(lengths, d_lengths, np.concatenate([switches, numbers]), apart=apart)
     return Intervals(
-        begins, lengths, jumps, rates, switches, d_begins, d_lengths, d_jumps, d_rates, kept, kind, sample, asked, at
-    )
+        begins, lengths, jumps, rates, switches, numbers, d_begins, d_lengths, d_jumps, d_rates, kept, kind, sample,
+        asked, at,
+    )  # fmt: skip
 
 
-def _kinds(lengths: np.ndarray, d_lengths: np.ndarray, switches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _kinds(
+    lengths: np.ndarray, d_lengths: np.ndarray, switches: np.ndarray, *, apart: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Number the intervals that differ; times such as 85 and 169 differ from 84 hours by rounding alone."""
     rounded = np.round(lengths / max(lengths.max(), 1e-300), 13)
     _, sample, kind = np.unique(
         np.column_stack([rounded, d_lengths, switches.T]), axis=0, return_index=True, return_inverse=True
     )
-    if len(sample) * 2 > len(lengths):  # hardly any are alike: each is its own kind, in order
+    if apart or len(sample) * 2 > len(lengths):  # hardly any are alike: each is its own kind, in order
         return np.arange(len(lengths)), np.arange(len(lengths))
     padding = _padded(len(sample)) - len(sample)
     return kind.reshape(-1), np.append(sample, np.full(padding, sample[0]))

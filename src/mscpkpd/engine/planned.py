@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mscpkpd.engine.compiled import Found, Inputs, Layout, Task, compiled, solved
+from mscpkpd.engine.compiled import Found, Inputs, Layout, Task, compiled, exchanged, solved
 from mscpkpd.engine.exact import layout_of, task_of
 from mscpkpd.engine.plan import Plan
 from mscpkpd.engine.resolution import Resolution
@@ -35,6 +35,8 @@ class Doses(NamedTuple):
         Body weight where a way is per weight, else 1.
     viable : array of shape (n_ways, n_subjects)
         Of the doses; NaN where it is that of the route.
+    own : array of shape (n_ways, n_varying, n_subjects)
+        Covariates that change, when the doses enter; NaN where their route does not depend on them.
     """
 
     begins: Any
@@ -43,6 +45,7 @@ class Doses(NamedTuple):
     speeds: Any
     scale: Any
     viable: Any
+    own: Any
 
 
 class Pick(NamedTuple):
@@ -51,11 +54,14 @@ class Pick(NamedTuple):
     Attributes
     ----------
     output, time, subject : array of int, shape (n_rows,)
+    own : array of shape (n_varying, n_rows)
+        Covariates that change, on the record of each row (K6).
     """
 
     output: Any
     time: Any
     subject: Any
+    own: Any
 
 
 class Shape(NamedTuple):
@@ -63,8 +69,8 @@ class Shape(NamedTuple):
 
     Attributes
     ----------
-    routes : tuple of (str, bool)
-        Of each way, and whether its doses have a viable fraction of their own.
+    routes : tuple of (str, bool, bool)
+        Of each way, and whether its doses have a viable fraction, and covariates, of their own.
     infused : tuple of int
         States that an infusion enters.
     alike : tuple of int
@@ -73,13 +79,18 @@ class Shape(NamedTuple):
         How many there are.
     anew : bytes
         Which intervals stand for their kind, and which begin anew.
+    changing : tuple of int
+        Parameters that change from one interval to the next; the first `varying` of them are covariates.
+    varying : int
     """
 
-    routes: tuple[tuple[str, bool], ...]
+    routes: tuple[tuple[str, bool, bool], ...]
     infused: tuple[int, ...]
     alike: tuple[int, ...]
     times: int
     anew: bytes
+    changing: tuple[int, ...]
+    varying: int
 
 
 def subjects_together() -> int:
@@ -91,8 +102,9 @@ def shape_of(plan: Plan) -> Shape:
     """Shape of a plan."""
     layout = plan.intervals
     anew = layout.sample.tobytes() + layout.kept.tobytes()
-    routes = tuple((way.route, way.viable is not None) for way in plan.ways)
-    return Shape(routes, plan.infused, tuple(layout.kind.tolist()), len(layout.times), anew)
+    routes = tuple((way.route, way.viable is not None, bool(way.own)) for way in plan.ways)
+    kinds = tuple(layout.kind.tolist())
+    return Shape(routes, plan.infused, kinds, len(layout.times), anew, plan.changing, plan.varying)
 
 
 def doses_of(plans: Sequence[Plan], weights: np.ndarray) -> tuple[Doses, Layout]:
@@ -116,12 +128,15 @@ def doses_of(plans: Sequence[Plan], weights: np.ndarray) -> tuple[Doses, Layout]
     count = len(plans[0].ways)
     per_weight = np.array([[way.per_weight for way in plan.ways] for plan in plans]).T.reshape(count, -1)
     scale = np.where(per_weight, weights, 1.0)
-    own = [[np.nan if way.viable is None else way.viable for way in plan.ways] for plan in plans]
+    fractions = [[np.nan if way.viable is None else way.viable for way in plan.ways] for plan in plans]
+    nothing = (np.nan,) * plans[0].varying
+    own = np.array([[way.own or nothing for way in plan.ways] for plan in plans]).reshape(len(plans), count, -1)
     times = np.stack([each.times for each in all_of], axis=-1)
     at = np.stack([each.at for each in all_of], axis=-1)
-    layout = layout_of(all_of[0])._replace(times=times, at=at)
-    viable = np.array(own).T.reshape(count, -1)
-    return Doses(begins, lengths, amounts, speeds, scale, viable), layout
+    numbers = np.stack([each.numbers for each in all_of], axis=-1)
+    layout = layout_of(all_of[0])._replace(times=times, at=at, numbers=numbers)
+    viable = np.array(fractions).T.reshape(count, -1)
+    return Doses(begins, lengths, amounts, speeds, scale, viable, np.moveaxis(own, 0, -1)), layout
 
 
 @lru_cache(maxsize=256)
@@ -158,12 +173,13 @@ def function_of(
     callable
         Values have the shape (n_parameters, n_subjects).
     """
-    task = task_of(system, shape.infused, shape.alike, wanted, resolution)
+    task = task_of(system, shape.infused, shape.alike, wanted, resolution, shape.changing)
+    covariates = shape.changing[: shape.varying]
 
     def states(values: Any, doses: Doses, layout: Layout) -> Found:
-        return solved(task, _shared_out(task.equations, shape.routes, values, doses), layout)
+        return solved(task, _shared_out(task.equations, shape.routes, covariates, values, doses), layout)
 
-    rows = partial(_rows, task, states)
+    rows = partial(_rows, task, covariates, states)
 
     def linearized(values: Any, doses: Doses, layout: Layout, pick: Pick) -> tuple[Any, Any, Found]:
         return jax.vjp(lambda x: rows(x, doses, layout, pick), values, has_aux=True)
@@ -185,12 +201,25 @@ def pulled(back: Any, weights: Any) -> Any:
     return back(weights)[0]
 
 
-def _rows(
-    task: Task, states: Callable[..., Found], values: Any, doses: Doses, layout: Layout, pick: Pick
+def _rows(  # noqa: PLR0917 - what is known before a trace, and what only in it
+    task: Task,
+    covariates: tuple[int, ...],
+    states: Callable[..., Found],
+    values: Any,
+    doses: Doses,
+    layout: Layout,
+    pick: Pick,
 ) -> tuple[Any, Found]:
     """Picked outputs."""
     found = states(values, doses, layout)
     numbers = [jnp.nan] * len(task.equations.order.linear + task.equations.order.following)
+    if covariates:  # a row has those of its own record
+        for k, i in enumerate(task.wanted):
+            numbers[i] = found.states[k, pick.time, pick.subject]
+        own = exchanged(values[:, pick.subject], covariates, pick.own)
+        at_rows = task.equations.observed(*numbers, *own, layout.times[pick.time, pick.subject])
+        each = [jnp.broadcast_to(x, pick.output.shape) for x in at_rows]
+        return jnp.stack(each)[pick.output, jnp.arange(len(pick.output))], found
     for k, i in enumerate(task.wanted):
         numbers[i] = found.states[k]
     shape = found.states.shape[1:]
@@ -198,14 +227,21 @@ def _rows(
     return jnp.stack(each)[pick.output, pick.time, pick.subject], found
 
 
-def _shared_out(equations: Equations, routes: tuple[tuple[str, bool], ...], values: Any, doses: Doses) -> Inputs:
+def _shared_out(
+    equations: Equations,
+    routes: tuple[tuple[str, bool, bool], ...],
+    covariates: tuple[int, ...],
+    values: Any,
+    doses: Doses,
+) -> Inputs:
     """Amounts by state."""
     count = len(equations.order.linear + equations.order.following)
     intervals, subjects = doses.begins.shape[0], values.shape[1]
     jumps, rates = (jnp.zeros((count, intervals, subjects)) for _ in range(2))
-    for k, (route, own) in enumerate(routes):
-        viable = doses.viable[k] if own else equations.viable[route](*values)[0]
-        each = [jnp.broadcast_to(x, (subjects,)) for x in equations.into[route](*values, viable)]
+    for k, (route, own, moved) in enumerate(routes):
+        mine = exchanged(values, covariates, doses.own[k]) if moved else values
+        viable = doses.viable[k] if own else equations.viable[route](*mine)[0]
+        each = [jnp.broadcast_to(x, (subjects,)) for x in equations.into[route](*mine, viable)]
         share = (jnp.stack(each) * doses.scale[k])[:, None]
         jumps, rates = jumps + share * doses.amounts[k], rates + share * doses.speeds[k]
     return Inputs(values, doses.begins, doses.lengths, jumps, rates)

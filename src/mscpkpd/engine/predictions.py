@@ -6,7 +6,7 @@ Subjects whose plans have one shape are solved together, whatever their doses an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,15 +17,18 @@ import numpy as np
 
 from mscpkpd.dosing import Regimen
 from mscpkpd.engine.compiled import Found, Layout
+from mscpkpd.engine.course import Course, Driven, driven_together
 from mscpkpd.engine.plan import plan_of
 from mscpkpd.engine.planned import Doses, Pick, Shape, doses_of, function_of, pulled, shape_of, solver_of
 from mscpkpd.engine.propagator import REACH
-from mscpkpd.engine.resolution import LEVELS, MOST_LEVELS, SHARE, Resolution, finer_than, guessed
+from mscpkpd.engine.resolution import LEVELS, MOST_LEVELS, SHARE, Resolution, finer_than, guessed, met
 from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System
 from mscpkpd.errors import SolveError
 
 __all__ = ["Predictions", "predictions_of"]
+
+MOST_TRIED = 20_000  # values for which steps that are chosen once are to be fine enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +65,17 @@ class Predictions:
         Number of rows.
     tolerance : float
         What may be left out, relative to the largest value of each state.
+
+    Notes
+    -----
+    Covariates of a subject take the place of the parameters that are given for it (K1).
     """
 
     system: System
     count: int
     tolerance: float
     _batches: tuple[_Batch, ...]
+    _covariates: _Covariates | None = None
 
     def linearized(self, values: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """Predict, and keep what a backward pass needs.
@@ -89,16 +97,18 @@ class Predictions:
             If a rate or a state is not finite, or the steps would have to be too many.
         """
         out, backs = np.empty(self.count), []
+        covariates = self._covariates
+        numbers = values if covariates is None else np.asarray(covariates.put_into(values))
         for batch in self._batches:
-            rows, back, _ = self._resolved(batch, values)
+            rows, back, _ = self._resolved(batch, numbers)
             out[batch.rows] = rows
             backs.append(back)
 
         def back_through(weights: np.ndarray) -> np.ndarray:
-            gradient = np.zeros(values.shape)
+            gradient = np.zeros(numbers.shape)
             for batch, back in zip(self._batches, backs, strict=True):
                 gradient[:, batch.subjects] = pulled(back, weights[batch.rows])
-            return gradient
+            return gradient if covariates is None else np.where(covariates.data, 0.0, gradient)[: len(values)]
 
         return out, back_through
 
@@ -121,10 +131,12 @@ class Predictions:
         SolveError
             If a rate or a state is not finite, or the steps would have to be too many.
         """
-        directions = np.eye(len(values))[places]
+        covariates = self._covariates
+        numbers = values if covariates is None else np.asarray(covariates.put_into(values))
+        directions = np.eye(len(numbers))[places]
         out, slopes = np.empty(self.count), np.empty((self.count, len(places)))
         for batch in self._batches:
-            out[batch.rows], slopes[batch.rows], _ = self._resolved(batch, values, "sloped", directions)
+            out[batch.rows], slopes[batch.rows], _ = self._resolved(batch, numbers, "sloped", directions)
         return out, slopes
 
     def traced(self, tried: np.ndarray) -> Callable[[Any], Any]:
@@ -145,6 +157,7 @@ class Predictions:
 
         def rows(values: Any) -> Any:
             out = jnp.zeros(self.count)
+            values = values if self._covariates is None else self._covariates.put_into(values)
             for batch, resolution in zip(self._batches, chosen, strict=True):
                 solver = function_of(self.system, batch.shape, self._wanted, resolution, "rows")
                 found, quality = solver(values[:, batch.subjects], batch.doses, batch.layout, batch.pick)
@@ -155,6 +168,8 @@ class Predictions:
         return rows
 
     def _finest(self, batch: _Batch, tried: np.ndarray) -> Resolution:
+        if self._covariates is not None:
+            tried = self._covariates.tried(tried, batch.subjects, batch.shape.changing, batch.layout.numbers)
         longest = np.full(tried.shape[1], np.max(batch.doses.lengths))
         finest = max(self._guessed(tried, longest))
         return finest._replace(levels=min(finest.levels + LEVELS, MOST_LEVELS))
@@ -170,8 +185,10 @@ class Predictions:
         mine = values[:, batch.subjects]
         if not np.all(np.isfinite(mine)):
             raise SolveError("a parameter is not finite")
+        changing = batch.shape.changing
         longest = np.max(batch.doses.lengths, axis=0) * np.ones(len(batch.subjects))
-        resolution = max(self._guessed(mine, longest))
+        longest = np.max(longest, keepdims=True) if changing else longest
+        resolution = max(self._guessed(met(mine, changing, np.asarray(batch.layout.numbers)), longest))
         while True:
             solver = solver_of(self.system, batch.shape, self._wanted, resolution, mode)
             found = solver(mine, batch.doses, batch.layout, batch.pick, *more)
@@ -186,6 +203,37 @@ class Predictions:
         """States that the outputs ask for."""
         asked = set().union(*(each.free_symbols for each in self.system.observed))
         return tuple(i for i, symbol in enumerate(self.system.state_symbols) if symbol in asked)
+
+
+@dataclass(frozen=True, eq=False)
+class _Covariates:
+    """Parameters that are data.
+
+    Attributes
+    ----------
+    fixed : array of shape (n_parameters, n_subjects)
+        What they are at time 0, of all parameters of the system, those of straight lines included.
+    data : array of bool, shape (n_parameters, n_subjects)
+        Which they are.
+    """
+
+    fixed: np.ndarray
+    data: np.ndarray
+
+    def put_into(self, values: Any) -> Any:
+        """Parameters with the data in their places; traceable."""
+        rest = jnp.zeros((len(self.fixed) - values.shape[0], values.shape[1]))
+        return jnp.where(self.data, self.fixed, jnp.concatenate([jnp.asarray(values), rest]))
+
+    def tried(self, tried: np.ndarray, subjects: np.ndarray, changing: tuple[int, ...], numbers: Any) -> np.ndarray:
+        """Values to be tried with all covariates that some subjects meet, or with as many as is sensible."""
+        met_there = met(self.fixed[:, subjects], changing, np.asarray(numbers))
+        data = self.data[:, subjects[:1]]
+        met_there = np.unique(np.where(data, met_there, 0.0), axis=1)
+        step = -(-tried.shape[1] * met_there.shape[1] // MOST_TRIED)
+        full = np.concatenate([tried, np.zeros((len(self.fixed) - len(tried), tried.shape[1]))])[:, ::step]
+        wide = np.where(data[:, :, None], met_there[:, :, None], full[:, None])
+        return wide.reshape(len(wide), -1)
 
 
 def _poor(found: Found, tolerance: float) -> Any:
@@ -203,6 +251,8 @@ def predictions_of(
     time: np.ndarray,
     hours: float,
     tolerance: float,
+    courses: Sequence[Course | None] = (),
+    own: Mapping[str, np.ndarray] | None = None,
 ) -> Predictions | None:
     """Lay out the rows of several subjects.
 
@@ -220,6 +270,10 @@ def predictions_of(
         Length of the model's time unit in hours.
     tolerance : float
         What may be left out, relative to the largest value of each state.
+    courses : sequence of (Course or None), optional
+        Covariates of each subject.
+    own : mapping of str to array of shape (n_rows,), optional
+        Covariates on the record of each row, by parameter (K6).
 
     Returns
     -------
@@ -231,26 +285,43 @@ def predictions_of(
     DosingError
         If the doses are impossible.
     """
+    system, drives = driven_together(system, courses or [None] * len(subjects), hours)
     if not system.states or not solving_order(system).exact:
         return None
     together: dict[Shape, list[Any]] = defaultdict(list)
-    for k, (regimen, weight) in enumerate(subjects):
+    for k, ((regimen, weight), driven) in enumerate(zip(subjects, drives, strict=True)):
         mine = np.flatnonzero(subject == k)
         if len(mine) == 0:
             continue
         moments, place = np.unique(time[mine], return_inverse=True)
-        plan = plan_of(system, regimen, moments, hours)
+        plan = plan_of(system, regimen, moments, hours, driven)
         if plan is None or (weight is None and any(way.per_weight for way in plan.ways)):
             return None
         together[shape_of(plan)].append((k, plan, weight or 1.0, mine, place))
-    return Predictions(system, len(time), tolerance, tuple(_batch(*item, output) for item in together.items()))
+    batches = tuple(_batch(system, *item, output, own or {}) for item in together.items())
+    return Predictions(system, len(time), tolerance, batches, _covariates(system, drives))
 
 
-def _batch(shape: Shape, members: list[Any], output: np.ndarray) -> _Batch:
+def _covariates(system: System, drives: Sequence[Driven | None]) -> _Covariates | None:
+    if all(driven is None for driven in drives):
+        return None
+    data = np.zeros((len(system.parameters), len(drives)), dtype=bool)
+    fixed = np.zeros(data.shape)
+    for k, driven in enumerate(drives):
+        if driven is not None:
+            data[list(driven.inputs), k] = True
+            fixed[:, k] = driven.values(np.zeros(0))
+    return _Covariates(fixed, data)
+
+
+def _batch(
+    system: System, shape: Shape, members: list[Any], output: np.ndarray, own: Mapping[str, np.ndarray]
+) -> _Batch:
     numbers, plans, weights, rows, places = zip(*members, strict=True)
     doses, layout = doses_of(plans, np.array(weights))
-    own = np.concatenate([np.full(len(mine), k) for k, mine in enumerate(rows)])
+    whose = np.concatenate([np.full(len(mine), k) for k, mine in enumerate(rows)])
     mine = np.concatenate(rows)
-    pick = Pick(output[mine], np.concatenate(places), own)
+    covariates = [own[system.parameters[i]][mine] for i in shape.changing[: shape.varying]]
+    pick = Pick(output[mine], np.concatenate(places), whose, np.array(covariates).reshape(-1, len(mine)))
     doses, layout, pick = jax.tree.map(jnp.asarray, (doses, layout, pick))
     return _Batch(shape, np.array(numbers), mine, doses, layout, pick)

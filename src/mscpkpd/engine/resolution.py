@@ -12,7 +12,7 @@ from mscpkpd.engine.system import System
 from mscpkpd.engine.traced import equations_of
 from mscpkpd.errors import SolveError
 
-__all__ = ["LEVELS", "MOST_LEVELS", "SHARE", "Resolution", "finer_than", "guessed"]
+__all__ = ["LEVELS", "MOST_LEVELS", "SHARE", "Resolution", "finer_than", "guessed", "met"]
 
 # Few sizes, because each is compiled. Levels span a factor of 2^48 between the fastest rate and the longest interval.
 LEVELS, MOST_LEVELS, MOST_STEPS = 2, 48, 16
@@ -41,6 +41,29 @@ class Resolution(NamedTuple):
     points: int = 9
 
 
+def met(values: np.ndarray, changing: tuple[int, ...], numbers: np.ndarray) -> np.ndarray:
+    """All parameters that intervals meet, a column for each that differs.
+
+    Parameters
+    ----------
+    values : array of shape (n_parameters, n_subjects)
+    changing : tuple of int
+        Positions of those that change from one interval to the next.
+    numbers : array of shape (n_changing, n_intervals, n_subjects)
+        What they are; one subject may stand for all.
+
+    Returns
+    -------
+    array of shape (n_parameters, n_columns)
+        The same object where nothing changes.
+    """
+    if not changing:
+        return values
+    wide = np.repeat(values[:, None], numbers.shape[1], axis=1)
+    wide[list(changing)] = numbers
+    return np.unique(wide.reshape(len(values), -1), axis=1)
+
+
 def guessed(
     system: System, values: np.ndarray, switches: np.ndarray, longest: np.ndarray, tolerance: float
 ) -> list[Resolution | None]:
@@ -54,7 +77,7 @@ def guessed(
         In the order of the system.
     switches : array of shape (n_switches, n_intervals)
         0 before a switch, 1 from then on.
-    longest : array of shape (n_subjects,)
+    longest : array of shape (n_subjects,) or (1,)
         Length of the longest interval.
     tolerance : float
         What may be left out.
@@ -65,6 +88,7 @@ def guessed(
         None where a rate is not finite, or too fast.
     """
     equations, count = equations_of(system), values.shape[1]
+    longest = np.broadcast_to(longest, count)
     size = len(equations.block)
     fastest = np.zeros(count)
     first, steps, points = _meant_for(tolerance)

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from mscpkpd.dosing import Regimen
+from mscpkpd.engine.course import Course, Driven, drive
 from mscpkpd.engine.steady import settled
 from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System
@@ -61,6 +62,7 @@ def solve(
     hours: float = 1.0,
     tolerance: float = DEFAULT_TOLERANCE,
     engine: str = "stiff",
+    course: Course | None = None,
 ) -> Trajectory:
     """Solve a system for one subject.
 
@@ -85,6 +87,8 @@ def solve(
         Relative tolerance of the solver.
     engine : str
         "stiff", "exact", or "auto": exact where the system has no feedback.
+    course : Course, optional
+        Parameters that are covariates of this subject; they replace those in `values`.
 
     Returns
     -------
@@ -95,29 +99,34 @@ def solve(
     DosingError
         If the doses are impossible for these values.
     ModelError
-        If the exact engine is asked for a system with feedback.
+        If the exact engine is asked for a system with feedback, or for exchange whose coefficients follow a covariate
+        along a straight line (K4).
     UsageError
         For another engine.
 
     Notes
     -----
-    Conventions E1 to E34. A steady state is solved first (E31) and then enters as a jump. Derivatives go by jump
-    conditions (`engine.walk`).
+    Conventions E1 to E34, K2 to K8. A steady state is solved first (E31) and then enters as a jump. Derivatives go by
+    jump conditions (`engine.walk`).
     """
     times = np.asarray(times, dtype=float)
     unique, back = np.unique(times, return_inverse=True)
     index = np.array(free, dtype=int)
     values = np.asarray(values, dtype=float)
     until = float(unique[-1]) if len(unique) else 0.0
+    driven = None if course is None else drive(system, course, hours)
+    if driven is not None:
+        system, values = driven.system, driven.values(values)
     try:
         changes = changes_of(
-            system, regimen, values, index, weight=weight, hours=hours, until=until, tolerance=tolerance
+            system, regimen, values, index, weight=weight, hours=hours, until=until, tolerance=tolerance, driven=driven
         )
-        found = _exactly(system, changes, unique, values, index, tolerance=tolerance, engine=engine)
+        found = _exactly(system, changes, unique, values, index, tolerance=tolerance, engine=engine, driven=driven)
         if found is None:
-            scale = _scale(system, regimen, weight, hours, until)
+            scale = _scale(system, regimen, weight, hours, until, driven)
             careful = any(dose.steady for dose in regimen)
-            found = Walk(system, values, index, changes, tolerance, scale, careful=careful).through(unique)
+            walk = Walk(system, values, index, changes, tolerance, scale, careful=careful, driven=driven)
+            found = walk.through(unique)
         states, slopes = found
     except SolveError as error:
         states = np.full((len(system.states), len(unique)), np.nan)
@@ -136,6 +145,7 @@ def changes_of(
     hours: float = 1.0,
     until: float = 0.0,
     tolerance: float = DEFAULT_TOLERANCE,
+    driven: Driven | None = None,
 ) -> tuple[Change, ...]:
     """List the changes of one subject with every steady state solved.
 
@@ -147,6 +157,8 @@ def changes_of(
         Positions of the parameters to differentiate by.
     until : float
         Last time that is wanted, in the model's time unit.
+    driven : Driven, optional
+        Covariates; `system` is then its system, and `values` are those of time 0.
 
     Returns
     -------
@@ -160,11 +172,11 @@ def changes_of(
     SolveError
         Where there is no steady state (E31).
     """
-    changes = timeline(system, regimen, values, free, weight, hours)
+    changes = timeline(system, regimen, values, free, weight, hours, driven=driven)
     if not any(change.steady for change in changes):
         return changes
-    scale = _scale(system, regimen, weight, hours, until)
-    return settled(system, changes, values, free, tolerance, scale)
+    scale = _scale(system, regimen, weight, hours, until, driven)
+    return settled(system, changes, values, free, tolerance, scale, driven=driven)
 
 
 def _exactly(
@@ -176,6 +188,7 @@ def _exactly(
     *,
     tolerance: float,
     engine: str,
+    driven: Driven | None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """States and slopes by the exact engine; None where the other one is asked for, or has to do."""
     if engine not in ENGINES:
@@ -187,7 +200,7 @@ def _exactly(
     from mscpkpd.engine.exact import solve_exactly  # JAX is slow to load
 
     try:
-        return solve_exactly(system, changes, times, values, free, tolerance)
+        return solve_exactly(system, changes, times, values, free, tolerance, driven=driven)
     except SolveError:
         if engine == "exact":
             raise
@@ -195,10 +208,14 @@ def _exactly(
 
 
 @lru_cache(maxsize=512)
-def _scale(system: System, regimen: Regimen, weight: float | None, hours: float, until: float) -> np.ndarray:
+def _scale(
+    system: System, regimen: Regimen, weight: float | None, hours: float, until: float, driven: Driven | None
+) -> np.ndarray:
     """Order of magnitude of each state, from the model's own parameter values so that it depends on no draw."""
     values, none = np.array(system.nominal), np.array([], dtype=int)
-    changes = timeline(system, regimen, values, none, weight, hours)
+    if driven is not None:
+        values = driven.values(values)
+    changes = timeline(system, regimen, values, none, weight, hours, driven=driven)
     span = max(until, 0.0)
     scale = _power_of_ten(_expected_size(system, values, changes, span))
     times = np.unique(span * np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 60)]))
@@ -207,12 +224,11 @@ def _scale(system: System, regimen: Regimen, weight: float | None, hours: float,
             # the doses that are given tell how large states become, and so what is small in those that are implied
             times = np.unique(np.append(times, [change.steady.interval for change in changes if change.steady]))
             given = [replace(change, steady=None) for change in changes]
-            states, _ = Walk(system, values, none, given, ROUGH, scale).through(times)
+            states, _ = Walk(system, values, none, given, ROUGH, scale, driven=driven).through(times)
             reached = np.max(np.abs(states), axis=1)
-            changes = settled(
-                system, changes, values, none, ROUGH, _power_of_ten(np.where(reached > 0, reached, scale))
-            )
-        states, _ = Walk(system, values, none, changes, ROUGH, scale).through(times)
+            rough = _power_of_ten(np.where(reached > 0, reached, scale))
+            changes = settled(system, changes, values, none, ROUGH, rough, driven=driven)
+        states, _ = Walk(system, values, none, changes, ROUGH, scale, driven=driven).through(times)
     except SolveError:
         return scale
     return _power_of_ten(np.max(np.abs(states), axis=1)) if len(scale) else scale

@@ -21,6 +21,7 @@ import numpy as np
 import sympy
 from scipy.linalg import matrix_balance
 
+from mscpkpd.engine.course import Driven
 from mscpkpd.engine.linear import LinearWalk, core_of
 from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import TIME, System
@@ -50,6 +51,8 @@ def settled(
     free: np.ndarray,
     tolerance: float,
     scale: np.ndarray,
+    *,
+    driven: Driven | None = None,
 ) -> tuple[Change, ...]:
     """Solve every steady state of a timeline.
 
@@ -67,6 +70,8 @@ def settled(
         Relative tolerance of the solve that follows.
     scale : array of shape (n_states,)
         Order of magnitude of each state.
+    driven : Driven, optional
+        Covariates; in each steady state they are those in force at its time.
 
     Returns
     -------
@@ -90,8 +95,8 @@ def settled(
             switches[change.switch] = 1.0
         if change.steady is not None:
             settling = _Settling(
-                system, change, change.steady, values, free,
-                switches=_on_at(changes, change.time, switches), tolerance=tolerance, scale=scale,
+                system, change, change.steady, values if change.steady.values is None else change.steady.values, free,
+                switches=_on_at(changes, change.time, switches), tolerance=tolerance, scale=scale, driven=driven,
             )  # fmt: skip
             found.append(settling.change())
         else:
@@ -168,7 +173,9 @@ class _Settling:
         switches: np.ndarray,
         tolerance: float,
         scale: np.ndarray,
+        driven: Driven | None,
     ) -> None:
+        self.driven = driven
         self.system, self.at, self.steady, self.values, self.free = system, change, steady, values, free
         self.switches, self.scale = switches, scale
         self.core = list(core_of(system))
@@ -274,8 +281,9 @@ class _Settling:
         changes = [_shifted(change, since, slope.shape[1]) for change in self.steady.changes]
         pass_through = LinearWalk if self.linear else Walk
         walk = pass_through(
-            self.system, self.values, self.free, changes, self.tolerance, self.scale, begin=begin, careful=True
-        )
+            self.system, self.values, self.free, changes, self.tolerance, self.scale, begin=begin, careful=True,
+            driven=self.driven,
+        )  # fmt: skip
         ends, slopes = walk.through(np.array([since + self.steady.interval]))
         moved = slopes[self.core, 0]
         return _Residual(ends[self.core, 0] - x, moved[:, n_free:] - np.eye(m), moved[:, :n_free])

@@ -13,17 +13,20 @@ from functools import lru_cache
 import numpy as np
 
 from mscpkpd.dosing import Dose, Regimen
+from mscpkpd.engine.course import Driven
 from mscpkpd.engine.system import Numeric, System
 from mscpkpd.errors import DosingError
 from mscpkpd.units import scale_factor
 
-__all__ = ["Change", "Steady", "dose_name", "timeline", "without_residue"]
+__all__ = ["Change", "Steady", "covariate_changes", "dose_name", "timeline", "without_residue"]
 
 # An infusion shorter than this, in units of the time since the start, is a bolus at its middle (L6): the clock could
 # not tell its end from its beginning.
 BRIEF = 1e-9
 # Multiples of the interval between doses that differ by rounding alone are the same multiple.
 SAME_PHASE = 1e-12
+
+_Pair = tuple[np.ndarray, np.ndarray]  # numbers and their derivatives
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Steady:
         What happens within an interval, in order of time; times count from its begin.
     name : str
         The dose, for messages.
+    values : array of shape (n_parameters,) or None
+        Parameters in force at the time of the dose (E31); None for those of all times.
     """
 
     interval: float
@@ -49,6 +54,7 @@ class Steady:
     d_rate: np.ndarray
     changes: tuple[Change, ...]
     name: str
+    values: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Change:
         timeline.
     steady : Steady or None
         Doses whose steady state is still to be added to `jump`; None where there is nothing to solve.
+    numbers : array of shape (n_changing,) or None
+        Covariates from then on, in the order of `Driven.changing`; None where they go on as they were.
     """
 
     time: float
@@ -87,6 +95,7 @@ class Change:
     reset: bool = False
     steady: Steady | None = None
     factor: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
 
 def timeline(
@@ -96,6 +105,8 @@ def timeline(
     free: np.ndarray,
     weight: float | None = None,
     hours: float = 1.0,
+    *,
+    driven: Driven | None = None,
 ) -> tuple[Change, ...]:
     """List the changes of one subject in order of time.
 
@@ -113,11 +124,14 @@ def timeline(
         Body weight in kg, for doses per kg.
     hours : float
         Length of the model's time unit in hours.
+    driven : Driven, optional
+        Covariates; `system` is then its system, and `values` are those of time 0.
 
     Returns
     -------
     tuple of Change
-        Doses first where times are equal, in the order of the regimen (E1). Steady states are described, not solved.
+        Where times are equal covariates come first, then doses in the order of the regimen (E1). Steady states are
+        described, not solved.
 
     Raises
     ------
@@ -126,14 +140,33 @@ def timeline(
     UnitError
         If the unit of a dose does not fit its route.
     """
-    doses = _Doses(system, values, free, weight, hours)
+    doses = _Doses(system, values, free, weight, hours, driven)
     changes: list[Change] = []
-    for dose in regimen.doses:
+    for k, dose in enumerate(regimen.doses):
         if dose.reset or dose.steady in ("reached", "constant"):  # E22, E32: what has not happened yet never will
             changes = [change for change in changes if change.time <= dose.time / hours]
-        changes += doses.changes(dose)
+        changes += doses.changes(dose, k)
     changes += _switch_changes(system, values, free)
+    if driven is not None:  # E34: they survive a reset
+        changes = covariate_changes(driven, len(system.states), len(free)) + changes
     return tuple(sorted(changes, key=lambda change: change.time))
+
+
+def covariate_changes(driven: Driven, states: int, free: int) -> list[Change]:
+    """Return the moments at which covariates change, the first at time 0 (K8).
+
+    Parameters
+    ----------
+    driven : Driven
+    states, free : int
+        Numbers of states and of parameters to differentiate by.
+
+    Returns
+    -------
+    list of Change
+    """
+    still, none, d_none = np.zeros(free), np.zeros(states), np.zeros((states, free))
+    return [Change(time, still, none, d_none, none, d_none, numbers=numbers) for time, numbers in driven.segments]
 
 
 @dataclass(frozen=True)
@@ -156,33 +189,82 @@ class _Entry:
         return self.d_into / self.length - np.outer(self.into, self.d_length) / self.length**2
 
 
+@dataclass(frozen=True)
+class _Values:
+    """Parameters on the record of a dose, and when the dose enters; slopes of covariates where they move there."""
+
+    record: np.ndarray
+    entering: np.ndarray
+    slopes: np.ndarray | None = None
+
+
 class _Doses:
     """Turns doses into changes for one set of values."""
 
     def __init__(
-        self, system: System, values: np.ndarray, free: np.ndarray, weight: float | None, hours: float
+        self,
+        system: System,
+        values: np.ndarray,
+        free: np.ndarray,
+        weight: float | None,
+        hours: float,
+        driven: Driven | None,
     ) -> None:
-        self.system, self.values, self.free, self.weight, self.hours = system, values, free, weight, hours
+        self.system, self.first, self.free, self.weight, self.hours = system, values, free, weight, hours
+        self.driven = driven
         n = len(system.states)
         self.still = np.zeros(len(free))
         self.none, self.d_none = np.zeros(n), np.zeros((n, len(free)))
 
-    def changes(self, dose: Dose) -> list[Change]:
-        """Everything that one dose changes, in any order."""
+    def changes(self, dose: Dose, k: int) -> list[Change]:
+        """Everything that the dose of place k changes, in any order."""
         time = dose.time / self.hours
         if dose.event:
-            return [self._named(dose, time)]
+            return [] if dose.event == "phantom" else [self._named(dose, time)]
+        own = self._own(dose, k)
         found = []
         if dose.reset:
-            found.append(self._change(time, reset=True))
+            found.append(self._anew(time, own))
         if dose.steady == "constant":
-            found.append(self._equilibrium(dose, time))
+            found.append(self._equilibrium(dose, time, own))
         if not dose.gives:
             return found
-        entry = self._entry(dose)
         if dose.steady:
-            found += self._steady(dose, entry, time)
-        return found + self._given(entry, time)
+            found += self._steady(dose, self._entry(dose, own), time, own)
+        return found + self._given(self._entry(dose, self._entering(dose, k, own)), time)
+
+    def _own(self, dose: Dose, k: int) -> _Values:
+        """Parameters in force on the record of a dose (K6)."""
+        if self.driven is None:
+            return _Values(self.first, self.first)
+        held = self.driven.holding(self.first, self.driven.held(k, dose.time))
+        return _Values(held, held)
+
+    def _entering(self, dose: Dose, k: int, own: _Values) -> _Values:
+        """The same with those of the moment at which it enters, for its amount (E16)."""
+        if self.driven is None or not self.driven.changing:
+            return own
+        n = len(self.system.states)
+        form = self.system.routes[dose.route]
+        lag, slopes = 0.0, None
+        if form.lag != 0:
+            function = self.system.route_functions[dose.route]
+            lag = float(function.value(*own.record, 1.0)[n]) * self.hours
+            slopes = self.driven.slopes(dose.time + lag)
+        entering = self.driven.holding(self.first, self.driven.entering(k, dose.time, lag))
+        return _Values(own.record, entering, slopes)
+
+    def _anew(self, time: float, own: _Values, steady: Steady | None = None, rate: _Pair | None = None) -> Change:
+        """A change at which states take the start values of this time; `first` are those of time 0 (E32, E34)."""
+        change = self._change(time, rate=rate, reset=True, steady=steady)
+        if self.driven is None or np.array_equal(own.record, self.first):
+            return change
+        function = self.system.start_function
+        now, then = function.value(*own.record), function.value(*self.first)
+        slope = 0.0
+        if len(self.free):
+            slope = (function.jacobian(*own.record) - function.jacobian(*self.first))[:, self.free]
+        return replace(change, jump=change.jump + now - then, d_jump=change.d_jump + slope)
 
     def _change(
         self,
@@ -220,17 +302,17 @@ class _Doses:
             self._change(start + entry.length, entry.d_lag + entry.d_length, rate=(-speed, -d_speed)),
         ]
 
-    def _entry(self, dose: Dose) -> _Entry:
+    def _entry(self, dose: Dose, own: _Values) -> _Entry:
         form = self.system.routes[dose.route]
         n = len(self.system.states)
-        numbers, derivative = self._numbers(dose)
+        numbers, derivative = self._numbers(dose, own)
         amount = dose.cells(self.weight) * _converted(dose.absolute_unit, form.unit, dose.route)
         lag, d_lag = float(numbers[n]), derivative[n]
         if lag < 0:
             raise DosingError(f"lag {lag:g} of route '{dose.route}' is negative", expected="a lag of at least 0 (E15)")
         length, d_length = dose.duration / self.hours, self.still
         if dose.timed_by == "rate":  # F lengthens an infusion whose rate is given (E6, E10)
-            whole, d_whole = _whole(self.system, dose.route, self.values, self.free)
+            whole, d_whole = self._whole(dose, own, derivative[n])
             length, d_length = length * whole, length * d_whole
         elif dose.duration == 0 and form.duration is not None:
             length, d_length = float(numbers[n + 1]), derivative[n + 1]
@@ -246,23 +328,48 @@ class _Doses:
             return _Entry(lag + length / 2, d_lag + d_length / 2, 0.0, self.still, into, d_into)
         return _Entry(lag, d_lag, length, d_length, into, d_into)
 
-    def _numbers(self, dose: Dose) -> tuple[np.ndarray, np.ndarray]:
-        """What the functions of a route give for a dose, with derivatives."""
+    def _numbers(self, dose: Dose, own: _Values) -> tuple[np.ndarray, np.ndarray]:
+        """What the functions of a route give for a dose, with derivatives; amounts are those of its entry (E16)."""
+        numbers, slope = self._numbers_at(dose, own.record, self.free)
+        if own.entering is own.record:
+            return numbers, slope
+        n, form = len(self.system.states), self.system.routes[dose.route]
+        late = [*range(n), *([n + 2] if form.duration is None and form.rate is not None else [])]  # with F
+        entering, by_free = self._numbers_at(dose, own.entering, self.free)
+        if own.slopes is not None:
+            by_time = self._numbers_at(dose, own.entering, self._places)[1] @ own.slopes
+            by_free = by_free + np.outer(by_time, slope[n])
+        numbers[late], slope[late] = entering[late], by_free[late]
+        return numbers, slope
+
+    def _numbers_at(self, dose: Dose, values: np.ndarray, by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for one set of values, with derivatives by the parameters at these places."""
         function = self.system.route_functions[dose.route]
-        viable, d_viable = _viable(self.system, dose, self.values, self.free)
-        numbers = function.value(*self.values, viable)
-        if not len(self.free):  # forming derivatives costs seconds in a large model
+        viable, d_viable = _viable(self.system, dose, values, by)
+        numbers = function.value(*values, viable)
+        if not len(by):  # forming derivatives costs seconds in a large model
             return numbers, np.zeros((len(numbers), 0))
-        jacobian = function.jacobian(*self.values, viable)
-        return numbers, jacobian[:, self.free] + np.outer(jacobian[:, -1], d_viable)
+        jacobian = function.jacobian(*values, viable)
+        return numbers, jacobian[:, by] + np.outer(jacobian[:, -1], d_viable)
+
+    @property
+    def _places(self) -> np.ndarray:
+        return np.array(() if self.driven is None else self.driven.places, dtype=int)
+
+    def _whole(self, dose: Dose, own: _Values, d_lag: np.ndarray) -> tuple[float, np.ndarray]:
+        """Bioavailability of a dose when it enters, with derivatives."""
+        whole, d_whole = _whole(self.system, dose.route, own.entering, self.free)
+        if own.slopes is not None:
+            d_whole = d_whole + _whole(self.system, dose.route, own.entering, self._places)[1] @ own.slopes * d_lag
+        return whole, d_whole
 
     # ---- steady state ------------------------------------------------------------------------------------------------
 
-    def _equilibrium(self, dose: Dose, time: float) -> Change:
+    def _equilibrium(self, dose: Dose, time: float, own: _Values) -> Change:
         """E27: an infusion without end or beginning, which stops now; neither F nor lag applies to it."""
         form = self.system.routes[dose.route]
         n = len(self.system.states)
-        numbers, derivative = self._numbers(dose)
+        numbers, derivative = self._numbers(dose, own)
         rate, d_rate = dose.rate * self.hours, self.still
         if dose.timed_by == "model rate":
             rate, d_rate = float(numbers[n + 1]), derivative[n + 1]
@@ -270,14 +377,18 @@ class _Doses:
         else:
             one = replace(dose, amount=1.0, steady="", rate=0.0)
             rate *= one.cells(self.weight) * _converted(dose.absolute_unit, form.unit, dose.route)
-        whole, d_whole = _whole(self.system, dose.route, self.values, self.free)
+        whole, d_whole = _whole(self.system, dose.route, own.record, self.free)
+        name, values = dose_name(dose.time), self._in_force(own)
         if whole == 0:  # nothing of the dose arrives, whatever its rate (E12)
-            return self._change(time, reset=True, steady=Steady(0.0, self.none, self.d_none, (), dose_name(dose.time)))
+            return self._anew(time, own, Steady(0.0, self.none, self.d_none, (), name, values))
         share, d_share = numbers[:n] / whole, derivative[:n] / whole - np.outer(numbers[:n], d_whole) / whole**2
         speed, d_speed = rate * share, rate * d_share + np.outer(share, d_rate)
-        return self._change(time, reset=True, steady=Steady(0.0, speed, d_speed, (), dose_name(dose.time)))
+        return self._anew(time, own, Steady(0.0, speed, d_speed, (), name, values))
 
-    def _steady(self, dose: Dose, entry: _Entry, time: float) -> list[Change]:
+    def _in_force(self, own: _Values) -> np.ndarray | None:
+        return None if self.driven is None else own.record
+
+    def _steady(self, dose: Dose, entry: _Entry, time: float, own: _Values) -> list[Change]:
         """Endless equal doses before `time`: their steady state, and what of them is still to come (E23 to E25)."""
         interval = dose.every / self.hours
         passed, late = _multiple(entry.lag, interval)
@@ -287,8 +398,8 @@ class _Doses:
         replaces = dose.steady == "reached"
         if entry.length == 0:
             inside = [self._change(phase, entry.d_lag, jump=(entry.into, entry.d_into))]
-            steady = Steady(interval, self.none, self.d_none, tuple(inside), dose_name(dose.time))
-            return [self._change(time, steady=steady, reset=replaces), *pending]
+            steady = Steady(interval, self.none, self.d_none, tuple(inside), dose_name(dose.time), self._in_force(own))
+            return [self._anew(time, own, steady) if replaces else self._change(time, steady=steady), *pending]
         ended, rest = _multiple(entry.lag + entry.length, interval)
         running = range(latest, ended + (rest > 0))  # those that have entered and not ended
         speed, d_speed = entry.speed, entry.d_speed
@@ -299,9 +410,10 @@ class _Doses:
         ]
         now = (len(running) * speed, len(running) * d_speed)
         inside.sort(key=lambda change: change.time)
-        steady = Steady(interval, *now, tuple(inside), dose_name(dose.time))
+        steady = Steady(interval, *now, tuple(inside), dose_name(dose.time), self._in_force(own))
         ends = [self._change(time + (ended - k) * interval + rest, d_end, rate=(-speed, -d_speed)) for k in running]
-        return [self._change(time, rate=now, steady=steady, reset=replaces), *ends, *pending]
+        first = self._anew(time, own, steady, rate=now) if replaces else self._change(time, rate=now, steady=steady)
+        return [first, *ends, *pending]
 
 
 def _multiple(length: float, interval: float) -> tuple[int, float]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mscpkpd.engine.course import Driven
 from mscpkpd.engine.stiff import Interval, Program, compile_program
 from mscpkpd.engine.system import System
 from mscpkpd.engine.timeline import Change, without_residue
@@ -89,6 +90,8 @@ class Walk:
         changes have as many.
     careful : bool
         Whether to control the error of the derivatives too: needed where states stand still and derivatives do not.
+    driven : Driven, optional
+        Covariates: numbers that change on the way. Start values are those of `values`.
     """
 
     def __init__(
@@ -102,8 +105,10 @@ class Walk:
         *,
         begin: Begin | None = None,
         careful: bool = False,
+        driven: Driven | None = None,
     ) -> None:
         self.system, self.values, self.free, self.changes = system, values, free, changes
+        self.first, self.driven = values, driven
         self.tolerance, self.scale, self.careful = tolerance, scale, careful
         begin = begin or beginning(system, values, free)
         self.now, self.state, self.slope = begin.time, begin.state, begin.slope
@@ -155,6 +160,7 @@ class Walk:
         if interval.sensitivities is None:
             return np.zeros((n, len(times), columns))
         own = np.eye(len(self.free), columns)
+        own = np.concatenate([own, np.zeros((len(program.inputs) - len(own), columns))])  # covariates are data
         seeds = np.concatenate([own, self.slope[list(program.starts)], self.d_rate[list(program.rates)]])
         return np.asarray(np.einsum("int,if->ntf", interval.sensitivities, seeds))
 
@@ -169,11 +175,12 @@ class Walk:
             )
         starts = tuple(i for i in all_states if self.state[i] != 0 or np.any(self.slope[i] != 0))
         free = tuple(int(i) for i in self.free)
+        free += tuple(i for i in (self.driven.inputs if self.driven else ()) if i not in free)  # one program for all
         return compile_program(self.system, self.values, free, starts, self.infused, self.scale, sensitivities=True)
 
     def _apply(self, change: Change) -> None:
         if change.reset:
-            start = beginning(self.system, self.values, self.free)
+            start = beginning(self.system, self.first, self.free)
             self.state, self.slope, self.rate, self.d_rate = start.state, start.slope, start.rate, start.d_rate
         if change.factor is not None:
             self.state, self.slope = self.state * change.factor, self.slope * change.factor[:, None]
@@ -191,6 +198,9 @@ class Walk:
         if change.switch >= 0:
             self.switches = self.switches.copy()
             self.switches[change.switch] = 1.0
+        if change.numbers is not None and self.driven is not None:
+            self.values = self.values.copy()
+            self.values[list(self.driven.changing)] = change.numbers
 
     def _rhs(self, time: float) -> np.ndarray:
         value = self.system.rhs_function.value(*self.state, *self.values, *self.switches, time)

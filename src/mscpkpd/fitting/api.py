@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from mscpkpd.covariates import said_of
 from mscpkpd.data import Study
+from mscpkpd.data.dose_properties import SPREADS, UNUSED
+from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
@@ -19,7 +23,7 @@ from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
 from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
 from mscpkpd.model import Model
 from mscpkpd.population import Population, pose_population
-from mscpkpd.problem import Problem, pose, refuse_impossible_rows
+from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclear_columns
 
 if TYPE_CHECKING:
     import pymc
@@ -121,6 +125,7 @@ def fit(
     else:
         population = _begun(pose_population(model, study, free, fix, random=random), start)
         problem = population.problem
+    refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
     began = time.time()
     sampling = Sampling(draws, tune, chains, cores, target_accept)
@@ -138,11 +143,12 @@ def fit(
         "fixed": dict(fix or {}),
         "random": [f"{e.parameter}:{e.level}" for e in population.effects] if population else [],
         "uninformed": list(problem.uninformed),
+        "covariates": {name: problem.rows.rules.get(name, "constant") for name in problem.rows.covariates},
         "tolerance": problem.tolerance,
         "versions": versions(),
         **outcome.settings,
     }
-    notes = (*_notes(problem, tuple(population.covariates) if population else ()), *outcome.notes)
+    notes = (*_notes(problem), *outcome.notes)
     predictions = outcome.predictions
     if predictions is None:
         predictions = _predictions(problem, outcome.posterior, seed)
@@ -196,11 +202,12 @@ def to_pymc(
     from mscpkpd.fitting.hierarchy import build_hierarchy
 
     population = pose_population(model, study, free, fix, random=random)
+    refuse_unclear_columns(population.problem, free)
     if population.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
         teach_jax()
-    if population.levels or population.covariates:
+    if population.levels:
         return build_hierarchy(population)
     return build_pymc(population.problem)
 
@@ -239,18 +246,45 @@ def _or(value: float | None, default: float) -> float:
     return default if value is None else float(value)
 
 
-def _notes(problem: Problem, columns: Collection[str] = ()) -> tuple[str, ...]:
+def _notes(problem: Problem) -> tuple[str, ...]:
     notes = [
         f"{p.name}: the wide prior {p.prior} replaces the usual one, which was read from {', '.join(p.widened_for)}"
         for p in problem.free
         if p.widened_for
     ]
-    held = [name for name in problem.fixed if name not in columns]
-    if held:
-        notes.append(f"held at the model's value: {', '.join(held)}")
-    if columns:
-        notes.append(f"from columns of the study, by subject: {', '.join(columns)}")
+    notes += _notes_of_doses(problem)
+    notes += _notes_of_sampling(problem)
+    if problem.fixed:
+        notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
+    if problem.rows.covariates:
+        notes.append(f"of each subject, from the study: {', '.join(problem.rows.covariates)} (K1)")
+    notes += said_of(problem.rows.rules)
     return tuple(notes)
+
+
+def _notes_of_doses(problem: Problem) -> Iterator[str]:
+    """What is known of doses and not used, and steady states that mean less than they seem to."""
+    kept = {name for subject in problem.study.subjects for own in subject.properties for name, _ in own}
+    if unused := [name for name in (*SPREADS, *UNUSED) if name in kept]:
+        yield f"properties of doses that are not used: {', '.join(unused)} (T3)"
+    steady = {dose.steady for group in problem.groups for dose in group.regimen}
+    if "added" in steady and not superposes(problem.system):
+        yield f"SS 2 adds responses, which do not add up in '{problem.model.name}' (E28)"
+    loose = collecting(problem.system) if steady - {""} else ()
+    if loose:
+        named = ", ".join(f"'{name}'" for name in loose)
+        yield f"no steady state of what only collects, {named}: it begins again there (E31)"
+
+
+def _notes_of_sampling(problem: Problem) -> Iterator[str]:
+    """One value for each animal: the noise of the output holds the spread between animals, too (T9)."""
+    counts: dict[str, Counter[str]] = {}
+    for record in problem.study.records:
+        if record.kind not in ("mean", "logmean"):
+            counts.setdefault(record.output, Counter())[record.subject] += 1
+    single = [f"'{name}'" for name, own in counts.items() if len(own) > 1 and max(own.values()) == 1]
+    if single:
+        yield f"one value for each subject: the noise of {', '.join(single)} contains the spread between subjects (T9)"
 
 
 def _least_squares(problem: Problem, *, choose: bool) -> Outcome:

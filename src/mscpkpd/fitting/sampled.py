@@ -49,7 +49,7 @@ def sampled_fit(population: Population, seed: int, how: Sampling, progress: Prog
     Parameters
     ----------
     population : Population
-        Without levels and covariates all subjects are pooled.
+        Without levels all subjects are pooled.
     seed : int
     how : Sampling
     progress : callable or None
@@ -63,7 +63,7 @@ def sampled_fit(population: Population, seed: int, how: Sampling, progress: Prog
     FitError
         If a worker stopped.
     """
-    if population.levels or population.covariates:
+    if population.levels:
         return _hierarchical(population, seed, how, progress)
     outcome = _pooled(population.problem, seed, how, progress)
     return replace(outcome, notes=(*population.notes, *outcome.notes))

@@ -124,9 +124,19 @@ def dense(problem: Problem) -> Problem:
     many, none = len(time), np.full(len(time), np.nan)
     grid_rows = Rows(
         np.array(output), np.array(group), np.array(time), none, none, none, none, none, np.full(many, "value"),
-        rows.outputs, ("",) * many, ("",) * many,
+        rows.outputs, ("",) * many, ("",) * many, _covariates(problem, np.array(group), np.array(time)), rows.rules,
     )  # fmt: skip
     return replace(problem, rows=grid_rows)
+
+
+def _covariates(problem: Problem, group: np.ndarray, time: np.ndarray) -> dict[str, np.ndarray]:
+    """Covariates of each group at its times."""
+    found = {name: np.empty(len(time)) for name in problem.rows.covariates}
+    for row, (k, at) in enumerate(zip(group, time, strict=True)):
+        course = problem.groups[k].course
+        for track in course.tracks if course else ():
+            found[track.name][row] = track.at(at * problem.hours)
+    return found
 
 
 def solvable(problem: Problem) -> Problem:

@@ -64,8 +64,9 @@ def is_sparse(group: Sequence[Profile], rules: Rules) -> bool:
 def _dosing(subject: Subject) -> tuple[object, ...]:
     """What makes two animals equally dosed: amounts as stated, so that doses per kg are equal at any weight."""
     return tuple(
-        (d.time, d.amount, d.unit, d.route, d.duration, d.timed_by, d.viable, d.steady, d.every, d.reset)
+        (d.time, d.amount, d.unit, d.route, d.duration, d.timed_by, d.viable, d.steady, d.every, d.reset, d.event)
         for d in subject.regimen.doses
+        if d.event != "phantom"
     )
 
 

@@ -187,7 +187,10 @@ def _notes(study: Study, profiles: Sequence[Profile]) -> Iterator[str]:
         yield "SS 1: the interval after such a dose is taken as one at steady state (E21)"
     if any(dose.steady == "constant" for subject in study.subjects for dose in subject.regimen.doses):
         yield "an endless infusion that stops (SS 1 without AMT, E27) is no dose: values after it belong to none"
-    if any(not subject.regimen.doses for subject in study.subjects):
+    changed = dict.fromkeys(dose.event for subject in study.subjects for dose in subject.regimen if dose.event)
+    for name in (name for name in changed if name != "phantom"):
+        yield f"'{name}' is no dose (E36): what is computed across it is of the state before and after it together"
+    if any(not any(dose.gives for dose in subject.regimen) for subject in study.subjects):
         yield "subjects without a dose: times count from 0"
 
 

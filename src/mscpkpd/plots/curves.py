@@ -13,7 +13,7 @@ from mscpkpd.dosing import Regimen
 from mscpkpd.fitting.result import Fit
 from mscpkpd.noise import Noise
 from mscpkpd.observations import Group, bind
-from mscpkpd.simulation import simulate
+from mscpkpd.simulation import follow
 from mscpkpd.units import to_unit
 
 __all__ = ["MOST_GROUPS", "doses_text", "fitted_curves", "given", "group_of"]
@@ -42,9 +42,9 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
         Columns group, doses, output, time [model time unit], lower, lower_50, median, upper_50, upper (of the
         prediction), lower_new, upper_new (95 % of new observations of one subject; NaN for an output without noise
         model) and given [cells], the dose given by then. The unit is that of the output. At most six groups of equal
-        doses, those with most rows.
+        doses and covariates, those with most rows.
     """
-    rows, groups = bind(fit.model, fit.study, fit.model.parameter_names)
+    rows, groups = bind(fit.model, fit.study)
     times = _grid(rows.time)
     usable = dataclasses.replace(fit, checks=())  # a fit that may not be used may still be looked at
     values = usable.sample(n_draws, seed)
@@ -54,9 +54,9 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
     for k in kept:
         outputs = [rows.outputs[j] for j in sorted(set(rows.output[rows.group == k]))]
         if outputs:
-            sims = simulate(
+            sims = follow(
                 fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times.tolist(), outputs=outputs,
-                weight=_weight(groups[k]), seed=seed,
+                weight=_weight(groups[k]), seed=seed, course=groups[k].course,
             )  # fmt: skip
             tables += [_table(fit, groups[k], sims[name], values, seed).assign(group=int(k)) for name in outputs]
     return pd.concat(tables, ignore_index=True)
@@ -108,14 +108,14 @@ def given(regimen: Regimen, weight: float | None, hours: float) -> float:
 
 def doses_text(regimen: Regimen) -> str:
     """Write the doses in a few words: "3 x 1e+06 cells iv"."""
-    if not regimen.doses:
+    doses = [dose for dose in regimen if dose.gives]
+    if not doses:
         return "no dose"
-    kinds = dict.fromkeys(f"{dose.amount:.3g} {dose.unit} {dose.route}" for dose in regimen.doses)
+    kinds = dict.fromkeys(f"{dose.amount:.3g} {dose.unit} {dose.route}" for dose in doses)
     text = ", ".join(kinds)
-    return text if len(regimen) == 1 else f"{len(regimen)} x {text}"
+    return text if len(doses) == 1 else f"{len(doses)} x {text}"
 
 
 def group_of(fit: Fit) -> dict[str, int]:
     """Number of the group of equal doses of each subject."""
-    _, groups = bind(fit.model, fit.study, fit.model.parameter_names)
-    return {subject: k for k, group in enumerate(groups) for subject in group.subjects}
+    return {subject: k for k, group in enumerate(bind(fit.model, fit.study)[1]) for subject in group.subjects}

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from mscpkpd.errors import UsageError
 from mscpkpd.fitting.result import Fit
+from mscpkpd.observations import Group, bind
 from mscpkpd.plots.style import DATA, FIT, MUTED, SMALL, Marks, finish, legend_of, plain, sheet
-from mscpkpd.simulation import simulate
-from mscpkpd.subject_values import subject_values
+from mscpkpd.simulation import follow
 
 __all__ = ["individual_fits"]
 
@@ -46,17 +46,18 @@ def individual_fits(fit: Fit, output: str | None = None, *, marks: Marks | None 
         for parameter, value in zip(fit.table["parameter"], fit.table["estimate"], strict=True)
         if parameter in fit.model.parameter_names
     }
-    columns = subject_values(fit.model, fit.study)
+    _, groups = bind(fit.model, fit.study)
+    group_of = {subject: group for group in reversed(groups) for subject in group.subjects}
     subjects = [subject for subject in dict.fromkeys(rows["subject"]) if subject in each.index]
     across = min(ACROSS, len(subjects))
     deep = -(-min(len(subjects), MOST_PANELS) // across)
     figure, axes = sheet(across, deep, width=2.1 * across + 0.5, height=1.75 * deep + 0.3, sharey=True)
     times = np.linspace(0.0, float(rows["time"].max()) * 1.02, POINTS)
     for ax, subject in zip(axes.flat, subjects, strict=False):
-        known = {**typical, **{parameter: values[subject] for parameter, values in columns.items()}}
+        group = group_of[subject]
         own = {parameter: float(each.loc[subject, parameter]) for parameter in each.columns if parameter in typical}
-        ax.plot(times, _curve(fit, subject, name, times, known), color=MUTED, lw=1.0, ls="--", label="typical")
-        ax.plot(times, _curve(fit, subject, name, times, {**known, **own}), color=FIT, lw=1.3, label="individual")
+        ax.plot(times, _curve(fit, group, name, times, typical), color=MUTED, lw=1.0, ls="--", label="typical")
+        ax.plot(times, _curve(fit, group, name, times, {**typical, **own}), color=FIT, lw=1.3, label="individual")
         _values(ax, rows[rows["subject"] == subject].to_dict("list"), subject)
     for ax in axes.flat[len(subjects) :]:
         ax.set_visible(False)
@@ -71,12 +72,12 @@ def individual_fits(fit: Fit, output: str | None = None, *, marks: Marks | None 
     )  # fmt: skip
 
 
-def _curve(fit: Fit, subject: str, output: str, times: np.ndarray, parameters: Mapping[str, float]) -> np.ndarray:
-    who = fit.study.subject(subject)
-    weight = None if who.weight is None else f"{who.weight} kg"
-    sims = simulate(
-        fit.model, who.regimen, times=times.tolist(), outputs=[output], weight=weight, parameters=dict(parameters)
-    )
+def _curve(fit: Fit, group: Group, output: str, times: np.ndarray, parameters: Mapping[str, float]) -> np.ndarray:
+    weight = None if group.weight is None else f"{group.weight} kg"
+    sims = follow(
+        fit.model, group.regimen, times=times.tolist(), outputs=[output], weight=weight, parameters=dict(parameters),
+        course=group.course,
+    )  # fmt: skip
     return np.asarray(sims[output].to_numpy().reshape(-1))
 
 

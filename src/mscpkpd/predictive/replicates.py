@@ -194,7 +194,7 @@ def _parameters(
 
 
 def _predicted(population: Population, theta: np.ndarray, eta: np.ndarray) -> np.ndarray:
-    if not population.levels and not population.covariates:
+    if not population.levels:
         pooled = population.problem.predict(theta)
         value, failure = pooled.value, pooled.failure
     else:

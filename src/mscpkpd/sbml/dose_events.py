@@ -77,12 +77,15 @@ def doses_of(model: Model, regimen: Regimen, weight: float | None, taken: set[st
     Raises
     ------
     DosingError
-        For a dose per kg without a weight, a negative duration, or a reset or steady state.
+        For a dose per kg without a weight, a negative duration, a reset or steady state, or what is no dose (E36).
     UnknownName
         For a route that the model does not have.
     """
     shares = []
     for number, dose in enumerate(regimen.doses, 1):
+        if dose.event:
+            problem = f"'{dose.event}' of '{dose.route}' at {dose.time:g} h is no dose (E36)"
+            raise DosingError(problem, hint="doses without events such as replace and multiply")
         if dose.reset or dose.steady:
             what = "a reset" if dose.reset else "a steady state"
             problem = f"dose {number} at {dose.time:g} h comes after {what}, which an SBML event cannot say"
