@@ -240,6 +240,7 @@ def levels_of(problem: Problem, *, random: Collection[str] | bool | None) -> tup
     asked = _asked(declared, random=random)
     notes: list[str] = []
     kept: dict[str, list[Variability]] = defaultdict(list)
+    left: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in declared if random is not False else ():
         if asked is not None and row not in asked:
             continue
@@ -248,11 +249,16 @@ def levels_of(problem: Problem, *, random: Collection[str] | bool | None) -> tup
             problem_ = f"'{row.parameter}' cannot vary between {_groups(row.level)}: {reason}"
             raise UsageError(problem_, hint="random=None")
         if reason or (remark and asked is None):
-            notes.append(f"{row.parameter} does not vary between {_groups(row.level)} here: {reason or remark}")
+            left[row.level, reason or remark].append(row.parameter)
             continue
         if remark:
             notes.append(f"{row.parameter} between {_groups(row.level)}: {remark}")
         kept[row.level].append(row)
+    out = (
+        f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not vary between {_groups(level)} here: {reason}"
+        for (level, reason), names in left.items()
+    )
+    notes = [*out, *notes]
     levels = tuple(_level(problem, name, rows) for name, rows in kept.items())
     chosen = [effect for level in levels for effect in level.effects if effect.chosen]
     if chosen:
@@ -278,6 +284,8 @@ def _reason_against(problem: Problem, row: Variability) -> str:
     model, name = problem.model, row.parameter
     if name not in problem.system.parameters:
         return "no observed output depends on it" if name not in model.noise_parameters else "it is a size of noise"
+    if name in problem.rows.covariates:
+        return "each subject has its value in a column of the study"
     if name in problem.fixed:
         return f"it is fixed at {model.values[name]:g}; free it, or give it a prior"
     scale = scale_of(row, model.parameter(name).prior)
