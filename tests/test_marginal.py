@@ -115,34 +115,60 @@ def test_the_search_finds_what_the_multivariate_normal_says():
     np.testing.assert_allclose(found.information, np.array(exact) / 8e-6, rtol=2e-2, atol=0.05)
 
 
+def one_effect(times: tuple[float, ...], *, lloq: float = 0.0) -> Marginal:
+    """Two subjects with an effect on clearance, by Laplace; values under a limit are below it (B5)."""
+    model = one_compartment(Variability("CL", "subject", 0.5), noise="lognormal(s)")
+    rng, rows = np.random.default_rng(0), []
+    for k, c in ((1, 0.7), (2, 1.6)):
+        for t in (t + d for t in times for d in (0.0, 0.01)):
+            value = float(2 * np.exp(-0.1 * c * t + 0.1 * rng.standard_normal()))
+            below = {"value": lloq, "upper": lloq, "censoring": "left"} if value < lloq else {}
+            rows.append({"subject": f"S{k}", "time": t, "value": value, "censoring": "none", **below})
+    return Marginal(pose_population(model, table(rows), random=["CL"]), "laplace")
+
+
+def by_quadrature(marginal: Marginal) -> float:
+    """-2 log likelihood at the start, by the trapezoid on a fine grid about the modes."""
+    population, x = marginal.population, marginal.coordinates.start
+    theta, omega = marginal.coordinates.theta(x), marginal.coordinates.spreads(x).sd[0]
+    mode = marginal.at(x)
+    width = 8 * np.sqrt(np.max(np.diag(mode.covariance)))
+    at = np.linspace(mode.eta.min() - width, mode.eta.max() + width, 401)
+    first = np.array([name == "S1" for name in population.problem.rows.subject])
+    logs = []
+    for eta in at:
+        f = population.predict(theta, np.full(2, eta)).value
+        row = densities(population.problem, f, population.problem.values(theta)).value
+        logs.append([row[first].sum(), row[~first].sum()])
+    each = np.array(logs) + stats.norm(0, omega).logpdf(at)[:, None]
+    return -2 * float(np.sum(np.log(np.trapezoid(np.exp(each), at, axis=0))))
+
+
 def test_laplace_is_near_quadrature_and_its_error_shrinks_with_the_data():
-    """One effect, nonlinear: the integral over eta by the trapezoid on a fine grid."""
+    """One effect, nonlinear; two values of each subject, and twelve."""
     errors = []
     for times in ((1.0,), (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)):
-        model = one_compartment(Variability("CL", "subject", 0.5), noise="lognormal(s)")
-        rng = np.random.default_rng(0)
-        rows = [
-            {"subject": f"S{k}", "time": t + d, "value": 2 * np.exp(-0.1 * c * t + 0.1 * rng.standard_normal())}
-            for k, c in ((1, 0.7), (2, 1.6)) for t in times for d in (0.0, 0.01)
-        ]  # fmt: skip
-        population = pose_population(model, table(rows), random=["CL"])
-        marginal = Marginal(population, "laplace")
-        x = marginal.coordinates.start
-        theta, omega = marginal.coordinates.theta(x), marginal.coordinates.spreads(x).sd[0]
-        mode = marginal.at(x)
-        width = 8 * np.sqrt(np.max(np.diag(mode.covariance)))
-        at = np.linspace(mode.eta.min() - width, mode.eta.max() + width, 401)
-        subject = np.array([name == "S1" for name in population.problem.rows.subject])
-        logs = []
-        for eta in at:
-            f = population.predict(theta, np.full(2, eta)).value
-            row = densities(population.problem, f, population.problem.values(theta)).value
-            logs.append([row[subject].sum(), row[~subject].sum()])
-        each = np.array(logs) + stats.norm(0, omega).logpdf(at)[:, None]
-        exact = -2 * np.sum(np.log(np.trapezoid(np.exp(each), at, axis=0)))
-        errors.append(abs(mode.minus2ll - exact))
+        marginal = one_effect(times)
+        errors.append(abs(marginal.at(marginal.coordinates.start).minus2ll - by_quadrature(marginal)))
     assert errors[0] < 0.05
     assert errors[1] < 0.2 * errors[0]
+
+
+def test_values_below_a_limit_are_integrated_too():
+    """M3 inside of the integral (B5, G6): three of 24 values below 0.6."""
+    marginal = one_effect((0.5, 1.0, 2.0, 4.0, 8.0, 16.0), lloq=0.6)
+    kinds = list(marginal.population.problem.rows.kind)
+    assert kinds.count("left") == 3
+    assert marginal.at(marginal.coordinates.start).minus2ll == pytest.approx(by_quadrature(marginal), abs=0.05)
+
+
+def test_both_engines_integrate_the_same():
+    """L9: the stiff engine, one subject at a time."""
+    population = one_effect((1.0, 8.0)).population
+    stiff = replace(population, problem=replace(population.problem, engine="stiff"))
+    one, other = (Marginal(each, "focei").at(Coordinates(each).start).minus2ll for each in (population, stiff))
+    assert stiff.sampled_by == "stiff"
+    assert one == pytest.approx(other, rel=1e-6)
 
 
 def test_p11_foce_freezes_the_spread_at_eta_0_and_focei_does_not():
