@@ -11,7 +11,7 @@ from mscpkpd.data.covariates import RULE_OF, Covariate, Declared, Varying, decla
 from mscpkpd.data.dose_properties import VIALS, Properties, dose_properties, with_spread
 from mscpkpd.data.event_checks import SIMPLE, as_tidy_dose, read_events
 from mscpkpd.data.events import COLUMNS, Event, SameTime, by_subject, counted_on, given_times, renamed
-from mscpkpd.data.record import ASSAY_COLUMNS, KNOWN_COLUMNS, Record
+from mscpkpd.data.record import ASSAY_COLUMNS, KNOWN_COLUMNS, Record, like
 from mscpkpd.data.record import COLUMNS as TIDY
 from mscpkpd.data.rows import IN_UNIT_OF_VALUE, record_of
 from mscpkpd.data.study import Study, Subject
@@ -33,6 +33,8 @@ KEPT = ("unit", "lot", "study", "lloq", "uloq", "method", "organ", "stat", "sd",
 # cells that make a row more than a value
 SPECIAL = frozenset(("limit", "lloq", "uloq", "unit", "method", "organ", "stat", "sd", "sem", "se", "n", "lower",
                      "upper", "replicate", *ASSAY_COLUMNS))  # fmt: skip
+# what differs between records that are values and nothing else
+PLAIN = ("row", "subject", "time", "output", "value", "study", "occasion", "lot", "where", "extra")
 KNOWN = frozenset((*COLUMNS, *KNOWN_COLUMNS))
 # tidy cell: the column to name in a message
 TITLES = {
@@ -201,6 +203,8 @@ class _Build:
         table = reading.table
         self.key = "dvid" if "dvid" in table.columns else "cmt"
         self.unit = self._one_unit()
+        ordinary = Record(0, "", 0.0, "h", "", "value", 0.0, None, None, None, None, self.unit)
+        self.plain = like(ordinary, *PLAIN)
         units = {name: table.units.get(name, "") for name in (*ASSAY_COLUMNS, *IN_UNIT_OF_VALUE)}
         units |= {"value": table.units.get("dv", ""), "weight": _weight_unit(table)}
         titles = {tidy: table.titles.get(own, own.upper()) for tidy, own in TITLES.items()}
@@ -422,10 +426,9 @@ class _Build:
         if value < 0:
             return self._as_tidy(event)  # perhaps no count of cells
         number, cells = event.row.number, event.row.cells
-        return Record(
-            number, event.subject, event.time, "h", output, "value", value, None, None, None, None, self.unit,
-            study=cells.get("study", ""), occasion=cells.get("occ", ""), lot=cells.get("lot", ""),
-            where=f"{self.reading.table.source} row {number}", extra=self._extra(event),
+        return self.plain(
+            number, event.subject, event.time, output, value, cells.get("study", ""), cells.get("occ", ""),
+            cells.get("lot", ""), f"{self.reading.table.source} row {number}", self._extra(event),
         )  # fmt: skip
 
     def _as_tidy(self, event: Event) -> Record | None:

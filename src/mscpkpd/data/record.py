@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
-__all__ = ["ASSAY_FIELDS", "COLUMNS", "DOSE_PROPERTIES", "KNOWN_COLUMNS", "Decay", "Kind", "Record"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ASSAY_FIELDS", "COLUMNS", "DOSE_PROPERTIES", "KNOWN_COLUMNS", "Decay", "Kind", "Record", "like"]
 
 Kind = Literal["value", "left", "right", "interval", "mean", "logmean"]
 
@@ -124,3 +127,29 @@ class Record:
     organ_mass: float | None = None
     calibration: float | None = None
     calibration_unit: str = ""
+
+
+def like(template: Record, *varying: str) -> Callable[..., Record]:
+    """Return what makes records that differ from a template in a few fields.
+
+    To make a frozen record of so many fields takes longer than to read a row of a long table; this takes half as long.
+
+    Parameters
+    ----------
+    template : Record
+    *varying : str
+        Names of the fields that differ; the function takes their values in this order.
+    """
+    put = {each.name: getattr(Record, each.name).__set__ for each in fields(Record)}
+    same = [(put[name], getattr(template, name)) for name in put if name not in varying]
+    own = [put[name] for name in varying]
+
+    def make(*values: Any) -> Record:
+        record = object.__new__(Record)
+        for setter, value in same:
+            setter(record, value)
+        for setter, value in zip(own, values, strict=True):
+            setter(record, value)
+        return record
+
+    return make
