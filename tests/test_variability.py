@@ -151,6 +151,13 @@ def test_a_method_that_needs_random_effects_says_what_is_missing():
         fit(one_compartment(CL), table(grid(3, TIMES)), "laplace", random=False)
 
 
+def test_least_squares_has_no_random_effects():
+    with pytest.raises(
+        UsageError, match=r"random=\['CL'\] with least squares, which pools all subjects.*one subject at"
+    ):
+        fit(one_compartment(CL), table(grid(3, TIMES)), "least_squares", random=["CL"])
+
+
 def test_random_effects_can_be_chosen():
     rows = grid(4, TIMES)
     for k, row in enumerate(rows):

@@ -120,6 +120,9 @@ def fit(
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
     if method == "least_squares":
+        if random:
+            hint = "method='focei', 'map' or 'nuts', or one subject at a time"
+            raise UsageError(f"random={random!r} with least squares, which pools all subjects", hint=hint)
         population = None
         problem = _started(pose(model, study, free, fix), start)
     else:

@@ -179,7 +179,9 @@ class Fit:
             Columns parameter, estimate, lower, upper (95 %), sd, unit, r_hat, ess_bulk, ess_tail, learned. The
             estimate is the posterior median or the optimum; `learned` is 1 - var(posterior)/var(prior) on the
             transformed scale of the parameter (rule S2), and empty for least squares. The kind of interval stands
-            in ``summary().attrs["interval"]``.
+            in ``summary().attrs["interval"]``. A fit with random effects has their spreads as ``omega_sd_CL`` and
+            ``omega2_CL`` (P4), correlations and covariances, and as far as its method knows them the columns rse and cv
+            (in %), eta_shrinkage_sd, eta_shrinkage_var (S7) and sd_sandwich.
 
         Notes
         -----
