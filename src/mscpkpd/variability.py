@@ -274,7 +274,9 @@ def _asked(declared: tuple[Variability, ...], *, random: Collection[str] | bool 
     names = [*dict.fromkeys(row.parameter for row in declared), *(f"{row.parameter}:{row.level}" for row in declared)]
     for name in [random] if isinstance(random, str) else random:
         if name not in names:
-            raise UnknownName.among("random effect", name, names, where="random")
+            if not names:
+                raise UsageError(f"random='{name}', but the model declares no random effects", hint="[variability]")
+            raise UnknownName.among("random effect", name, names)
         found += [row for row in declared if name in (row.parameter, f"{row.parameter}:{row.level}")]
     return found
 
