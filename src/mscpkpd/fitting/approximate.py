@@ -31,7 +31,7 @@ WORDS = {
     "foce": "FOCE without interaction: the residual spread is taken at eta = 0, the curvature from first derivatives",
     "focei": "FOCEI: the residual spread is taken at each individual mode, the curvature from first derivatives",
     "laplace": "Laplace: the curvature about each individual mode is the true one",
-    "map": "MAP: the mode of the posterior on the transformed scale, with random effects integrated by Laplace",
+    "map": "MAP: the mode of the posterior on the transformed scale",
 }
 LIMITS = "sparse data and strong nonlinearity bias its variances; method='nuts' does without the approximation"
 ASYMPTOTIC_DRAWS, PREDICTIVE_DRAWS = 4000, 200
@@ -154,7 +154,8 @@ def _checks(found: Maximum, values: Mapping[str, float]) -> tuple[Check, ...]:
 
 
 def _notes(population: Population, method: str) -> tuple[str, ...]:
-    approximation = WORDS[method] + (f"; {LIMITS}" if population.levels else "")
+    integrated = ", with random effects integrated by Laplace" if method == "map" else ""
+    approximation = WORDS[method] + (f"{integrated}; {LIMITS}" if population.levels else "")
     used = "priors count" if method == "map" else "maximum likelihood: priors are not used"
     return (approximation, used, *(note for note in population.notes if method == "map" or "prior" not in note))
 

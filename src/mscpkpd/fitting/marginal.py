@@ -186,7 +186,8 @@ class Marginal:
             for other, both in enumerate(self._pairs[e]):
                 weights = information * by_eta[:, e] * by_eta[:, other]
                 flat_curvature += np.bincount(both, weights, len(flat_curvature))
-        gradient, curvature = flat_slope.reshape(-1, size), flat_curvature.reshape(-1, size, size)
+        gradient = flat_slope.reshape(clusters.count, size)
+        curvature = flat_curvature.reshape(clusters.count, size, size)
         self._add_prior(inverses, eta, value, gradient, curvature)
         return _Point(value, gradient, curvature)
 
