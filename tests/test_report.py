@@ -273,7 +273,7 @@ def test_a_folder_that_no_run_made_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a JSON object"):
         write_report(tmp_path)
     (tmp_path / "provenance.json").write_text('{"kind": "poem"}')
-    with pytest.raises(InputError, match="expected kind fit, simulation, scores or demo"):
+    with pytest.raises(InputError, match="expected kind fit, simulation, scores, responder or demo"):
         write_report(tmp_path)
 
 

@@ -34,6 +34,8 @@ KNOWN = {
     "UC": (6, 175, 296, (0.594, 0.523, 0.667), None, (0.594, 0.460, 0.724)),
     "BM": (7, 502, 835, (0.612, 0.524, 0.710), 0.363, (0.611, 0.370, 0.820)),
     "prospective": (8, 239, 392, (0.620, 0.537, 0.713), None, (0.618, 0.402, 0.817)),
+    # by 60-node quadrature on mu -4 to 6, tau to 2.5: two trials leave wide tails, which a narrower grid cuts off
+    "children": (2, 195, 295, (0.667, 0.522, 0.799), None, (0.667, 0.420, 0.858)),
 }
 
 
@@ -74,6 +76,66 @@ def test_equal_trials_leave_less_spread_than_different_ones():
 def test_an_unknown_subset_is_refused(prior):
     with pytest.raises(UnknownName, match="unknown subset of trials 'uc'. Try: 'UC'"):
         prior.response_rate("uc")
+
+
+# ---- the user's own rows, and the prior that a pool makes ------------------------------------------------------------
+
+OWN = {"study": "ours2026", "n": 40, "responders": 16, "tissue": "UC"}
+
+
+def test_rows_of_the_user_are_pooled_like_the_others(prior):
+    pooled = prior.response_rate(rows=[OWN])
+    assert len(pooled.trials) == 14
+    assert pooled.trials[-1] == "ours2026"
+    assert (pooled.responders, pooled.patients) == (677 + 16, 1131 + 40)
+    assert pooled.rate.median < prior.response_rate().rate.median
+    assert len(prior.response_rate("UC", rows=[OWN]).trials) == 7
+
+
+def test_a_study_may_be_left_out(prior):
+    """Known answer: without Muroi 2013, the outlier, tau falls from 0.18 to 0.15."""
+    pooled = prior.response_rate(without=["muroi2013"])
+    assert len(pooled.trials) == 12
+    assert pooled.tau.median == pytest.approx(0.15, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"rows": [OWN | {"study": "niu2024"}]}, ModelError, "study 'niu2024' stands twice"),
+        ({"rows": [OWN | {"responders": 41}]}, ModelError, "41 responders of 40"),
+        ({"rows": [OWN | {"country": "FR"}]}, UnknownName, "unknown column of the trial table 'country'"),
+        ({"without": ["niu2023"]}, UnknownName, "unknown study 'niu2023'.*Try: 'niu2024'"),
+        ({"subset": "children", "without": ["kurtzberg2020", "kurtzberg2020eap"]}, UsageError, "no cohort is left"),
+    ],
+)
+def test_wrong_rows_are_refused(prior, arguments, error, message):
+    with pytest.raises(error, match=message):
+        prior.response_rate(**arguments)
+
+
+def test_the_shipped_intercept_is_the_robust_mixture_of_the_pool(prior):
+    """The prior of alpha in the file, 0.8 N(0.42, 0.35) + 0.2 N(0, 1.5), is what the pool of all trials gives."""
+    shipped, made = prior.definition.prior("alpha"), prior.with_pool().definition.prior("alpha")
+    assert made.weights == pytest.approx(shipped.weights)
+    assert made.means == pytest.approx(shipped.means, abs=0.01)
+    assert made.sds == pytest.approx(shipped.sds, abs=0.02)
+    children = prior.with_pool("children").definition.parameter("alpha")
+    assert children.prior.means[0] > shipped.means[0]
+    assert "kurtzberg2020eap" in children.source
+
+
+def test_shrunken_rates_lie_between_their_own_and_the_pooled_rate(prior):
+    """A law of partial pooling; cohorts with few patients move the most."""
+    pooled = prior.response_rate()
+    for trial, rate in zip(pooled.table, pooled.shrunken, strict=True):
+        own = trial.responders / trial.n
+        low, high = sorted((own, pooled.rate.median))
+        assert low - 0.01 < rate.median < high + 0.01, trial.study
+        assert rate.lower < rate.median < rate.upper
+    shrunken = dict(zip(pooled.trials, pooled.shrunken, strict=True))
+    assert shrunken["muroi2013"].median < 0.75  # 13 of 14
+    assert shrunken["murata2021"].median == pytest.approx(171 / 306, abs=0.03)
 
 
 # ---- the closed-form update ------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from reference.runs import run
 AT_DEFAULTS, AT_TIGHT = 1e-6, 1e-8
 TIGHT = 1e-12  # relative tolerance of the adaptive engine, as the rule asks
 SLOPE = 1e-6  # of derivatives
+BY = 4  # parameters to differentiate by, others in every draw
 REFUSED = 0.9  # the least share of draws that the exact engine solves
 FLOOR = 1e-3  # of the largest value of a series
 EMPTY = 1e-9  # of the largest amount anywhere: a state with less holds what rounding has left there
@@ -104,7 +105,8 @@ def times_of(design, regimen):
 
 def agree(design, seed, regimen):
     described, times = design.load(), times_of(design, regimen)
-    by = tuple(name for name in described.free_names if name in moving(design))
+    able = [name for name in described.free_names if name in moving(design)]
+    by = tuple(np.random.default_rng(seed).choice(able, min(BY, len(able)), replace=False).tolist())
     chosen = {"values": drawn(described, seed), "weight": design.weight}
     exact = run(described, regimen, times, engine="exact", by=by, **chosen)
     if not exact.path.ok:  # a rate so fast, or a fall so steep, that it says so

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.noncompartmental import nca
     from mscpkpd.predictive import npde, vpc
     from mscpkpd.responder import Responder, load_responder
+    from mscpkpd.responder.summaries import prior_from_summary
     from mscpkpd.simulation import simulate
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ _PUBLIC = {
     "models": "modelfile",
     "nca": "noncompartmental",
     "npde": "predictive",
+    "prior_from_summary": "responder.summaries",
     "read_cohort": "cohort",
     "read_study": "data",
     "simulate": "simulation",
@@ -80,6 +82,7 @@ __all__ = [
     "nca",
     "npde",
     "plots",
+    "prior_from_summary",
     "read_cohort",
     "read_study",
     "report",

@@ -71,7 +71,9 @@ COHORT = """\
 # liver     1 if involved, 0 if not
 # age       years
 # response  1 overall response at day 28, 0 none; blank for patients to be scored
-# Further columns: cxcl10_24h, centre.
+# Further columns: cxcl10_24h, centre, trial, plate, child (1 or 0, where the age is not known), delay (days from steroids
+# to MSC), basiliximab, ruxolitinib, viral (1 or 0), st2 [pg/mL], reg3a [pg/mL]; replicates of the sample in cxcl10_0h_2 to
+# cxcl10_0h_4, with platform_2 and plate_2 where they differ: docs/responder.md
 # The patients below are invented: delete these rows and the column synthetic.
 patient,cxcl10_0h,unit,platform,lloq,uloq,grade,liver,age,response,synthetic
 P01,640,pg/mL,ELISA,78,5000,C,0,44,1,true

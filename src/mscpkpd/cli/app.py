@@ -22,6 +22,7 @@ from mscpkpd.cli import (
     library,
     noncompartmental,
     predictive,
+    responding,
     scoring,
     showing,
     simulating,
@@ -47,6 +48,7 @@ app.command("nca")(noncompartmental.nca)
 app.command("vpc")(predictive.vpc)
 app.command("calibrate")(calibrating.calibrate)
 app.command("score")(scoring.score)
+app.add_typer(responding.app, name="responder")
 app.command("new")(library.new)
 app.command("report")(showing.report)
 app.command("validate")(validating.validate)

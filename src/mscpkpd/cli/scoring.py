@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mscpkpd.cohort import Cohort
     from mscpkpd.responder import Scorer
 
-__all__ = ["score"]
+__all__ = ["score", "scorer_folder"]
 
 MARK = "provenance.json"
 ONE = "One patient, instead of a file"
@@ -38,7 +38,7 @@ def score(
     liver: Annotated[str | None, typer.Option(help="1 if involved, 0 if not.", rich_help_panel=ONE)] = None,
     age: Annotated[str | None, typer.Option(help="Years.", rich_help_panel=ONE)] = None,
     responder: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A shipped responder model, or its file.")
+        str, typer.Option(metavar="NAME|FILE|DIR", help="A shipped responder model, its file, or a saved scorer.")
     ] = "sr_agvhd_cxcl10",
     cohort: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Patients with known response to learn from.")
@@ -54,11 +54,7 @@ def score(
         check_place(out, "" if as_table else MARK)
     covariates = {"grade": grade, "liver": liver, "age": age}
     chosen = _patients(patients, cxcl10, unit, platform, covariates)
-    from mscpkpd.cohort import read_cohort
-    from mscpkpd.responder import load_responder
-
-    prior = load_responder(responder)
-    scorer = prior.scorer(seed=seed) if cohort is None else prior.update(read_cohort(cohort), seed=seed)
+    scorer = _scorer(responder, cohort, seed)
     table = scorer.score(chosen, seed=seed)
     if out is not None and as_table:
         _write_table(table, scorer, out)
@@ -71,6 +67,24 @@ def score(
     else:
         _show(table, scorer, chosen, out)
     return 0 if scorer.ok else 3
+
+
+def _scorer(responder: str, cohort: Path | None, seed: int) -> Scorer:
+    from mscpkpd.cohort import read_cohort
+    from mscpkpd.responder import load_responder, load_scorer
+
+    if Path(responder).is_dir():
+        if cohort is not None:
+            hint = "mscpkpd responder update with all patients: a saved scorer has learned already"
+            raise UsageError("--cohort beside a saved scorer", hint=hint)
+        return load_scorer(scorer_folder(Path(responder)))
+    prior = load_responder(responder)
+    return prior.scorer(seed=seed) if cohort is None else prior.update(read_cohort(cohort), seed=seed)
+
+
+def scorer_folder(folder: Path) -> Path:
+    """Return the folder of the scorer: itself, or the part of a run folder that holds it."""
+    return folder / "scorer" if (folder / "scorer").is_dir() else folder
 
 
 def _patients(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mscpkpd.parameters import number_text
 
-__all__ = ["GRADES", "PLAUSIBLE", "UNIT", "Level", "Patient"]
+__all__ = ["GRADES", "PLAUSIBLE", "UNIT", "Level", "Measurement", "Patient"]
 
 UNIT = "pg/mL"
 GRADES = "ABCD"
@@ -41,6 +41,25 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """One more measurement of the sample before the first infusion: a replicate, or a bridge to another platform.
+
+    Attributes
+    ----------
+    level : Level
+        CXCL10.
+    platform : str
+        Assay platform.
+    plate : str
+        Plate or run; blank if not given.
+    """
+
+    level: Level
+    platform: str
+    plate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Patient:
     """One patient before the first infusion; None is "not known".
 
@@ -64,6 +83,22 @@ class Patient:
         CXCL10 24 h after the first infusion.
     centre : str
         Treating centre; blank if not given.
+    trial : str
+        Trial or series; blank if not given.
+    plate : str
+        Plate or run of the assay of `level`; blank if not given.
+    replicates : tuple of Measurement
+        More measurements of the same sample.
+    delay : float or None
+        From the start of steroids to the first infusion [d].
+    basiliximab, ruxolitinib : bool or None
+        Given together with the cells.
+    viral : bool or None
+        Viral infection or reactivation at the sample.
+    minor : bool or None
+        Whether the patient is below 18 years of age, where the age itself is not known.
+    st2, reg3a : float or None
+        Companion markers before the first infusion [pg/mL].
     synthetic : bool
         Whether the patient is invented.
     row : int
@@ -80,9 +115,19 @@ class Patient:
     level_24h: Level | None = None
     centre: str = ""
     synthetic: bool = False
+    trial: str = ""
+    plate: str = ""
+    replicates: tuple[Measurement, ...] = ()
+    delay: float | None = None
+    basiliximab: bool | None = None
+    ruxolitinib: bool | None = None
+    viral: bool | None = None
+    minor: bool | None = None
+    st2: float | None = None
+    reg3a: float | None = None
     row: int = field(default=0, compare=False)
 
     @property
     def child(self) -> bool | None:
         """Whether the patient is below 18 years of age."""
-        return None if self.age is None else self.age < ADULT
+        return self.minor if self.age is None else self.age < ADULT

@@ -7,25 +7,34 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from mscpkpd.cohort.patients import GRADES, UNIT, Level, Patient
+from mscpkpd.cohort.patients import ADULT, GRADES, UNIT, Level, Measurement, Patient
 from mscpkpd.data.findings import shortened
 from mscpkpd.errors import UnitError, closest
 from mscpkpd.units import scale_factor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mscpkpd.data.cells import Reading
     from mscpkpd.data.tables import Row
 
-__all__ = ["COLUMNS", "OPTIONAL", "TEMPLATE", "CohortReader", "count_text"]
+__all__ = ["COLUMNS", "OPTIONAL", "REPLICATES", "TEMPLATE", "CohortReader", "count_text"]
 
 REQUIRED = ("patient", "cxcl10_0h", "unit", "platform")
-OPTIONAL = ("cxcl10_24h", "lloq", "uloq", "grade", "liver", "age", "centre", "response", "synthetic", "label")
+FLAGS = ("basiliximab", "ruxolitinib", "viral")
+COMPANIONS = ("st2", "reg3a")
+REPLICATES = tuple((f"cxcl10_0h_{k}", f"platform_{k}", f"plate_{k}") for k in (2, 3, 4))
+OPTIONAL = (
+    *("cxcl10_24h", "lloq", "uloq", "grade", "liver", "age", "centre", "response", "synthetic", "label"),
+    *("trial", "plate", "delay", "child", *FLAGS, *COMPANIONS, *(name for names in REPLICATES for name in names)),
+)
 COLUMNS = REQUIRED + OPTIONAL
 ROMAN = {"I": "A", "II": "B", "III": "C", "IV": "D", "1": "A", "2": "B", "3": "C", "4": "D"}
 YES, NO, TWO = ("1", "1.0", "true", "yes", "y"), ("0", "0.0", "false", "no", "n"), ("2", "2.0")
 RESPONSES = {**dict.fromkeys((*YES, "cr", "pr"), 1), **dict.fromkeys((*NO, "nr"), 0)}
 LEVEL = re.compile(r"(?P<sign><=?|>=?|≤|≥)?\s*(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)")
 OLDEST = 110
+LONGEST_DELAY = 730
 TEMPLATE = "mscpkpd new cohort FILE.csv writes a template"
 HINTS = {
     "unit": "a column 'unit' (pg/mL, ng/mL), a header 'cxcl10_0h [pg/mL]', or unit='pg/mL'",
@@ -39,6 +48,7 @@ class CohortReader:
     def __init__(self, reading: Reading, unit: str, platform: str) -> None:
         self.reading, self.table, self.findings = reading, reading.table, reading.findings
         self._header_unit = self.table.units.get("cxcl10_0h", "")
+        self._years = self._per_year()
         self._unit = unit or self._header_unit
         self._platform = platform
         self._seen: dict[str, int] = {}
@@ -96,6 +106,16 @@ class CohortReader:
             centre=row.text("centre"),
             synthetic=self._synthetic(row),
             row=row.number,
+            trial=row.text("trial"),
+            plate=row.text("plate"),
+            replicates=tuple(self._replicates(row, factor, limits)),
+            delay=self._delay(row),
+            minor=self._minor(row),
+            basiliximab=self._flag(row, "basiliximab"),
+            ruxolitinib=self._flag(row, "ruxolitinib"),
+            viral=self._flag(row, "viral"),
+            st2=self._companion(row, "st2"),
+            reg3a=self._companion(row, "reg3a"),
         )
 
     def _required(self, row: Row, column: str, stated: str, hint: str) -> str:
@@ -147,6 +167,75 @@ class CohortReader:
             return None
         return self._censored(Level(value * factor, _side(found["sign"])), limits)
 
+    def _replicates(self, row: Row, factor: float, limits: tuple[float, float]) -> Iterator[Measurement]:
+        """More measurements of the sample; a replicate stands on platform and plate of the first unless it says so."""
+        for column, platform, plate in REPLICATES:
+            level = self._level(row, column, factor, limits)
+            if level is None:
+                continue
+            if not row.text("cxcl10_0h"):
+                self._wrong(row, column, "a replicate of a missing level", "the first measurement in 'cxcl10_0h'")
+            own = row.text(platform) or row.text("platform") or self._platform
+            yield Measurement(level, own, row.text(plate) or row.text("plate"))
+
+    def _delay(self, row: Row) -> float | None:
+        delay = self.reading.number(row, "delay")
+        if delay is not None and not 0 <= delay <= LONGEST_DELAY:
+            self._wrong(
+                row, "delay", f"{delay:g}", f"days from steroids to MSC, 0 to {LONGEST_DELAY}", "blank if unknown"
+            )
+            return None
+        return delay
+
+    def _minor(self, row: Row) -> bool | None:
+        minor, age = self._flag(row, "child"), self.reading.number(row, "age")
+        if minor is not None and age is not None and minor != (age / self._years < ADULT):
+            self._wrong(
+                row, "child", f"'{row.text('child')}' beside age {row.text('age')}", "one statement, or two that agree"
+            )
+        return minor
+
+    def _flag(self, row: Row, name: str) -> bool | None:
+        text = row.text(name).casefold()
+        if text and text not in YES + NO:
+            self._wrong(row, name, f"'{shortened(text)}'", "1 or 0, yes or no", "blank if not known")
+        return text in YES if text else None
+
+    def _companion(self, row: Row, name: str) -> float | None:
+        """A companion marker in pg/mL; its unit stands in the header, because kits report pg/mL and ng/mL."""
+        if not row.text(name):
+            return None
+        unit = self.table.units.get(name, "")
+        if not unit:
+            self._wrong(row, name, "no unit", hint=f"a header '{name} [pg/mL]' or '{name} [ng/mL]'")
+            return None
+        value = self.reading.number(row, name)
+        if value is not None and value <= 0:
+            self._wrong(row, name, f"{value:g}", "a level above 0", "blank if not measured")
+            return None
+        try:
+            return None if value is None else value * scale_factor(unit, UNIT)
+        except UnitError as error:
+            self._wrong(row, name, f"'{shortened(unit)}': {error.problem}", "pg/mL or ng/mL")
+            return None
+
+    def _per_year(self) -> float:
+        unit = self.table.units.get("age", "")
+        known = {
+            "": 1.0,
+            "y": 1.0,
+            "yr": 1.0,
+            "year": 1.0,
+            "years": 1.0,
+            "a": 1.0,
+            "month": 12.0,
+            "months": 12.0,
+            "mo": 12.0,
+        }
+        if unit.casefold() not in known:
+            self.findings.add(f"unit '{shortened(unit)}' of age", expected="years or months")
+        return known.get(unit.casefold(), 1.0)
+
     def _censored(self, level: Level, limits: tuple[float, float]) -> Level:
         low, high = limits
         if level.censoring != "none" or low <= level.value <= high:
@@ -179,6 +268,9 @@ class CohortReader:
             self._wrong(row, "age", f"'{shortened(text)}'", "a number of years", hint)
             return None
         age = self.reading.number(row, "age")
+        if age is not None and self._years != 1.0:
+            self._notes["ages were read as months and divided by 12 ({n})"] += 1
+            age /= self._years
         if age is not None and not 0 <= age <= OLDEST:
             self._wrong(row, "age", f"{age:g}", f"years, 0 to {OLDEST}", hint)
         return age

@@ -1,7 +1,10 @@
 """Cohort tables: one row a patient, with CXCL10 before the first infusion and, where known, the response.
 
 Columns: ``patient, cxcl10_0h, [cxcl10_24h], unit, platform, [lloq, uloq], [grade, liver, age, centre], [response]``,
-and ``synthetic`` or ``label`` for invented patients. A level may be written ``<7.8`` or ``>500``.
+and ``synthetic`` or ``label`` for invented patients. A level may be written ``<7.8`` or ``>500``. Further columns:
+``trial``, ``plate``, ``delay`` [d], ``child`` where the age is not known, ``basiliximab``, ``ruxolitinib``, ``viral``,
+``st2 [pg/mL]``, ``reg3a [pg/mL]`` and
+replicates of the same sample, ``cxcl10_0h_2`` to ``cxcl10_0h_4`` with ``platform_2`` and ``plate_2`` where they differ.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mscpkpd.cohort.patients import PLAUSIBLE, UNIT, Patient
-from mscpkpd.cohort.rows import OPTIONAL, TEMPLATE, CohortReader, count_text
+from mscpkpd.cohort.rows import COMPANIONS, FLAGS, OPTIONAL, REPLICATES, TEMPLATE, CohortReader, count_text
 from mscpkpd.data.cells import Reading
 from mscpkpd.data.findings import Findings
 from mscpkpd.data.tables import read_table, table_of_frame
@@ -119,7 +122,7 @@ class Cohort:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table as in a cohort file, levels in pg/mL as text; `cohort_from_frame` reads it back."""
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "patient": patient.id,
                 "cxcl10_0h": _text(patient.level),
@@ -132,9 +135,41 @@ class Cohort:
                 "centre": patient.centre,
                 "response": _text(patient.response),
                 "synthetic": _text(patient.synthetic),
+                **_optional(patient),
             }
             for patient in self.patients
         )
+        unused = [name for name in frame.columns[11:] if (frame[name] == "").all()]
+        return frame.drop(columns=unused)
+
+    def together(self, *others: Cohort) -> Cohort:
+        """Return one cohort of several tables, for example of several trials.
+
+        Parameters
+        ----------
+        *others : Cohort
+            Further tables; give each its name in the column ``trial``.
+
+        Returns
+        -------
+        Cohort
+
+        Raises
+        ------
+        CohortError
+            If a patient stands in two of them: the same patient never counts twice.
+        """
+        tables = (self, *others)
+        patients = tuple(patient for table in tables for patient in table.patients)
+        twice = [name for name, n in Counter(patient.id for patient in patients).items() if n > 1]
+        if twice:
+            raise CohortError(
+                f"{count_text(len(twice), 'patient')} in two tables ({', '.join(twice[:5])})",
+                where=" + ".join(table.source for table in tables),
+                hint="the same patients never count twice: leave them out of one table, or rename those who differ",
+            )
+        notes = tuple(note for table in tables for note in table.notes)
+        return Cohort(patients, " + ".join(table.source for table in tables), notes)
 
 
 def read_cohort(
@@ -233,10 +268,24 @@ def _plausibility(patients: tuple[Patient, ...]) -> tuple[str, ...]:
 
 def _outcomes(patients: tuple[Patient, ...]) -> tuple[str, ...]:
     known = [patient.response for patient in patients if patient.response is not None]
+    if 0 < len(known) < len(patients) / 2:
+        unknown = len(patients) - len(known)
+        return (f"{unknown} of {len(patients)} responses are missing: ask why before any fit; they teach levels only",)
     if len(known) < FEWEST or len(set(known)) > 1:
         return ()
     what = "responded" if known[0] else "did not respond"
     return (f"all {len(known)} patients with a known outcome {what}: nothing to learn about their differences",)
+
+
+def _optional(patient: Patient) -> dict[str, str]:
+    """Columns that few tables have."""
+    plain = {name: _text(getattr(patient, name)) for name in ("trial", "plate", "delay", *FLAGS)}
+    plain["child"] = _text(patient.minor)
+    companions = {f"{name} [{UNIT}]": _text(getattr(patient, name)) for name in COMPANIONS}
+    replicates: dict[str, str] = {name: "" for names in REPLICATES for name in names}
+    for names, one in zip(REPLICATES, patient.replicates, strict=False):
+        replicates |= dict(zip(names, (_text(one.level), one.platform, one.plate), strict=True))
+    return plain | companions | replicates
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,15 @@ parameters that the data did not inform says "prior only"; invented data say "SY
 from __future__ import annotations
 
 from mscpkpd.plots.calibration import rank_plots
+from mscpkpd.plots.cohorts import (
+    calibration_plot,
+    decision_curves,
+    enrichment,
+    learning_curves,
+    level_and_change,
+    prior_and_cohort,
+    response_rates,
+)
 from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.designs import identifiability
 from mscpkpd.plots.diagram import structure
@@ -23,7 +32,10 @@ from mscpkpd.plots.terminal import terminal_phases
 
 __all__ = [
     "Marks",
+    "calibration_plot",
     "data_and_fit",
+    "decision_curves",
+    "enrichment",
     "estimates_and_truth",
     "exposure_comparison",
     "facts_and_priors",
@@ -31,10 +43,14 @@ __all__ = [
     "identifiability",
     "individual_fits",
     "learned_shares",
+    "learning_curves",
+    "level_and_change",
     "prediction_errors",
+    "prior_and_cohort",
     "priors_and_posteriors",
     "rank_plots",
     "raw_data",
+    "response_rates",
     "save",
     "schedules_side_by_side",
     "scored_patients",

@@ -10,6 +10,7 @@ from mscpkpd.files import whole_file
 from mscpkpd.report.content import MARK, PAGE, Content, read_record, write_page
 from mscpkpd.report.demonstration import demo_content
 from mscpkpd.report.fits import fit_content
+from mscpkpd.report.responders import responder_content
 from mscpkpd.report.scores import score_content
 from mscpkpd.report.simulations import simulation_content
 
@@ -65,8 +66,12 @@ def _content(folder: Path, kind: str, contents: Mapping[str, Content], *, show_d
         return simulation_content(folder)
     if kind == "scores":
         return score_content(folder, show_data=show_data)
+    if kind == "responder":
+        return responder_content(folder, show_data=show_data)
     if kind == "demo":
         return demo_content(folder, contents, show_data=show_data)
     raise InputError(
-        f"{folder} is no run folder", where=str(folder / MARK), expected="kind fit, simulation, scores or demo"
+        f"{folder} is no run folder",
+        where=str(folder / MARK),
+        expected="kind fit, simulation, scores, responder or demo",
     )

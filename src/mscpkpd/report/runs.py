@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from mscpkpd.plots import fitted_curves
 from mscpkpd.report.content import MARK
 from mscpkpd.report.fits import CURVES, SHOWN
 from mscpkpd.report.pages import write_report
+from mscpkpd.report.responders import Chapter, checklist_page, write_chapters
 from mscpkpd.report.scores import SCORER, SCORES
 from mscpkpd.report.simulations import BANDS, EXPOSURES, SIMULATION
+from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.reporting import checklist, checklist_markdown, model_card
 from mscpkpd.responder.scorer import Scorer
 
-__all__ = ["write_fit_run", "write_score_run", "write_simulation_run"]
+__all__ = ["write_fit_run", "write_responder_run", "write_score_run", "write_simulation_run"]
 
 LOG = "log.txt"
 
@@ -135,6 +138,70 @@ def write_score_run(scorer: Scorer, table: pd.DataFrame, folder: str | Path, pro
         scorer.save(part / SCORER)
         _record(part, "scores", {"notes": list(table.attrs.get("notes", scorer.notes)), **provenance})
         _log(part, str(scorer))
+        write_report(part)
+    return Path(folder)
+
+
+def write_responder_run(
+    folder: str | Path,
+    title: str,
+    chapters: Sequence[Chapter],
+    provenance: Mapping[str, Any],
+    *,
+    scorer: Scorer | None = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    synthetic: bool = False,
+    found: Sequence[str] = (),
+    texts: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the run folder of a prior, an update, a calibration or a design of the responder model.
+
+    Parameters
+    ----------
+    folder : str or Path
+        New, empty, or an earlier run, which is replaced.
+    title : str
+        Of the page.
+    chapters : sequence of Chapter
+        What it shows.
+    provenance : mapping
+        What provenance.json holds: command, seed, versions, inputs.
+    scorer : Scorer, optional
+        Saved in ``scorer``; then there are also tripod.md, tripod.html and model_card.md.
+    tables : mapping of str to DataFrame, optional
+        Performance for the checklist: "calibration", "internal", "trials".
+    synthetic : bool
+        Whether any patient is invented.
+    found : sequence of str
+        Sentences that come first.
+    texts : mapping of str to str, optional
+        Further text files by name.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds something that no run made.
+    """
+    with whole_folder(folder, MARK) as part:
+        content: dict[str, Any] = {"title": title, "found": list(found), "synthetic": synthetic, **provenance}
+        if scorer is not None:
+            scorer.save(part / SCORER)
+            items = checklist(scorer, tables)
+            (part / "tripod.md").write_text(checklist_markdown(items), encoding="utf-8")
+            (part / "tripod.html").write_text(checklist_page(items, synthetic=synthetic), encoding="utf-8")
+            (part / "model_card.md").write_text(model_card(scorer, tables), encoding="utf-8")
+            content["notes"] = list(scorer.notes)
+            content["warning"] = "" if scorer.ok else f"NOT RELIABLE: {scorer.check}"
+        for name, text in (texts or {}).items():
+            (part / name).write_text(text, encoding="utf-8")
+        content["sections"] = write_chapters(part, chapters)
+        _record(part, "responder", content)
+        _log(part, "\n".join([BANNER, title, *found, *([] if scorer is None else [str(scorer)])]))
         write_report(part)
     return Path(folder)
 

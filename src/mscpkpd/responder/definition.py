@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mscpkpd.errors import ModelError, ParameterError, UnknownName
 from mscpkpd.modelfile import library_path
@@ -14,8 +16,13 @@ from mscpkpd.modelfile.library import locate
 from mscpkpd.parameters import EVIDENCE, Prior
 from mscpkpd.responder.mixtures import NormalMixture, parse_terms
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 __all__ = [
+    "BETWEEN",
     "COVARIATES",
+    "EXTRAS",
     "FILE",
     "Definition",
     "ResponderParameter",
@@ -26,10 +33,19 @@ __all__ = [
 ]
 
 COVARIATES = ("gamma_grade", "gamma_liver", "gamma_child")
+# in the model where the cohort has the column
+EXTRAS = ("gamma_delay", "gamma_basiliximab", "gamma_map")
+BETWEEN = ("tau_trial", "tau_centre", "tau_slope")
 # order of the parameters in every table
-PARAMETERS = ("alpha", "b1", *COVARIATES, "mu_x", "s_x", "s_u", "offset")
-POSITIVE = ("s_x", "s_u")
-SHARES = ("grade_B", "grade_C", "grade_D", "liver", "child")
+PARAMETERS = (
+    *("alpha", "b1", *COVARIATES, *EXTRAS, "mu_x", "s_x", "s_u", "offset", "plate"),
+    *("alpha_trials", *BETWEEN, "b2", "mu_d", "s_d", "r_dx"),
+)
+POSITIVE = ("s_x", "s_u", "s_d")
+SHARES = ("grade_B", "grade_C", "grade_D", "liver", "child", "delay", "basiliximab")
+MAP = ("intercept", "st2", "reg3a", "centre", "spread")
+# what a row of the user's own is where it does not say
+OWN_TRIAL = {"arm": "msc", "in_pool": "true", "prospective": "true", "evidence": "user", "source": "added by the user"}
 LARGEST_FILE = 1_000_000
 FILE = "responder.toml"  # name of the copy in the folder of a saved scorer
 
@@ -68,12 +84,18 @@ class Definition:
         CXCL10 at z = 0, pg/mL.
     spread : float
         ln units of one step of z.
+    change_spread : float
+        ln units of change at 24 h of one step of b2.
     reference_platform : str
         The platform whose offset is 0.
     parameters : tuple of ResponderParameter
-        alpha, b1, gamma_grade, gamma_liver, gamma_child, mu_x, s_x, s_u, offset.
+        alpha, b1, gamma_grade, gamma_liver, gamma_child, gamma_delay, gamma_basiliximab, gamma_map, mu_x, s_x, s_u,
+        offset, plate, alpha_trials, tau_trial, tau_centre, tau_slope, b2, mu_d, s_d, r_dx.
     shares : tuple of (str, float)
-        grade_B, grade_C, grade_D, liver, child: used where a covariate is missing; the last two are also the centres.
+        grade_B, grade_C, grade_D, liver, child, delay, basiliximab: used where a covariate is missing; all but the
+        grades are also the centres.
+    magic : tuple of (str, float)
+        intercept, st2, reg3a of the MAGIC probability (unverified), and centre and spread of the covariate made of it.
     pool_mu_sd, pool_tau_scale : float
         Priors of the random-effects pool, logit units.
     rate_prior : tuple of (weight, a, b)
@@ -94,9 +116,11 @@ class Definition:
     slope: str
     centre: float
     spread: float
+    change_spread: float
     reference_platform: str
     parameters: tuple[ResponderParameter, ...]
     shares: tuple[tuple[str, float], ...]
+    magic: tuple[tuple[str, float], ...]
     pool_mu_sd: float
     pool_tau_scale: float
     rate_prior: tuple[tuple[float, float, float], ...]
@@ -133,6 +157,36 @@ class Definition:
         new = replace(old, prior=mixture, source=source, evidence="assumed")
         parameters = tuple(new if parameter is old else parameter for parameter in self.parameters)
         return replace(self, parameters=parameters, changes=(*self.changes, (name, prior, source)))
+
+    def with_trials(self, rows: Sequence[Mapping[str, object]], without: Sequence[str] = ()) -> Definition:
+        """Return this definition with rows added to the trial table and others left out of the pool.
+
+        Raises
+        ------
+        ModelError
+            If a row is impossible, or its study is in the table already.
+        UnknownName
+            If a study to leave out is not in the table.
+        """
+        table = list(csv.DictReader(io.StringIO(self.trials)))
+        columns = list(table[0])
+        studies = [row["study"] for row in table]
+        for name in without:
+            if name not in studies:
+                raise UnknownName.among("study", name, studies, self.trials_name)
+        out = {"in_pool": "false", "not_pooled_because": "left out by the user"}
+        table = [row | out if row["study"] in without else row for row in table]
+        own = [
+            dict.fromkeys(columns, "") | OWN_TRIAL | {name: str(value) for name, value in row.items()} for row in rows
+        ]
+        unknown = sorted({name for row in own for name in row} - set(columns))
+        if unknown:
+            raise UnknownName.among("column of the trial table", unknown[0], columns, self.trials_name)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*table, *own])
+        return replace(self, trials=text.getvalue())
 
 
 def responders() -> tuple[str, ...]:
@@ -242,9 +296,11 @@ def _definition(data: dict[str, Any], path: Path, slope: str, text: str) -> Defi
         slope=slope,
         centre=_positive(scale["centre"], f"{path.name} [scale].centre"),
         spread=_positive(scale["spread"], f"{path.name} [scale].spread"),
+        change_spread=_positive(scale["change_spread"], f"{path.name} [scale].change_spread"),
         reference_platform=str(scale["reference_platform"]),
         parameters=tuple(_parameter(name, rows[name], path.name) for name in PARAMETERS),
         shares=shares,
+        magic=tuple((name, float(data["map"][name])) for name in MAP),
         pool_mu_sd=_scale(rate["mu"]["prior"], "normal", path.name),
         pool_tau_scale=_scale(rate["tau"]["prior"], "halfnormal", path.name),
         rate_prior=_rate_prior(rate["beta"]["prior"], path.name),
@@ -264,9 +320,10 @@ def _parameter(name: str, row: dict[str, str], file: str) -> ResponderParameter:
 
 def _mixture(name: str, text: str, where: str) -> NormalMixture:
     mixture = NormalMixture.parse(text, where)
-    expected = "log" if name in POSITIVE else "identity"
+    expected = "log" if name in POSITIVE else "halfnormal" if name in BETWEEN else "identity"
     if mixture.transform != expected:
-        kind = "lognormal(median, cv)" if name in POSITIVE else "normal(mean, sd)"
+        kinds = {"log": "lognormal(median, cv)", "halfnormal": "halfnormal(scale)", "identity": "normal(mean, sd)"}
+        kind = kinds[expected]
         raise ParameterError(f"prior '{text}' of {name}", where=where, expected=kind)
     return mixture
 

@@ -7,21 +7,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mscpkpd.responder.definition import COVARIATES
-from mscpkpd.responder.likelihood import Theta
+from mscpkpd.responder.definition import BETWEEN, COVARIATES, EXTRAS
 from mscpkpd.responder.mixtures import FloatArray, NormalMixture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mscpkpd.responder.definition import Definition
+    from mscpkpd.responder.samples import Groups
 
-__all__ = ["OFFSET", "OUTCOME", "SLOPE_ON_PREDICTOR", "Draws", "natural", "prior_draws", "prior_of"]
+__all__ = [
+    "CENTRE",
+    "LEVELS",
+    "OFFSET",
+    "PLATE",
+    "SLOPE_ON_PREDICTOR",
+    "TRIAL",
+    "TRIAL_SLOPE",
+    "Draws",
+    "prior_draws",
+    "prior_of",
+]
 
-OUTCOME = ("alpha", "b1", *COVARIATES)
 LEVELS = ("mu_x", "s_x", "s_u")
-OFFSET = "offset_"
+OFFSET, PLATE, TRIAL, CENTRE, TRIAL_SLOPE = "offset_", "plate_", "trial_", "centre_", "slope_"
 SLOPE_ON_PREDICTOR = "slope_on_predictor"
+COEFFICIENTS = ("alpha", "b1", *COVARIATES, *EXTRAS)
+EFFECTS = {TRIAL: "tau_trial", CENTRE: "tau_centre", TRIAL_SLOPE: "tau_slope"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +43,8 @@ class Draws:
     Attributes
     ----------
     names : tuple of str
-        alpha, b1, gamma_..., mu_x, s_x, s_u, offset_<platform>, and slope_on_predictor where it was updated.
+        alpha, b1, gamma_..., mu_x, s_x, s_u, offset_<platform>; plate_<name>, tau_..., trial_<name>, centre_<name> and
+        slope_<trial> where the cohort has them, and slope_on_predictor where it was updated.
     values : array of shape (n, number of names)
         Natural scales; read-only.
     """
@@ -49,15 +62,18 @@ class Draws:
         """Return the draws of one parameter, shape (n,)."""
         return self.values[:, self.names.index(name)]
 
-    def theta(self, offset: FloatArray) -> Theta:
-        """Return the draws for patients of one platform with this offset, shape (n,)."""
-        gamma = np.column_stack([self.column(name) for name in COVARIATES])
-        mu_x, s_x, s_u = (self.column(name) for name in LEVELS)
-        return Theta(self.column("alpha"), self.column("b1"), gamma, mu_x, s_x, s_u, offset[:, None])
+    def columns(self, prefix: str) -> dict[str, FloatArray]:
+        """Return the draws of all parameters of one prefix, by the rest of their names."""
+        found = [name for name in self.names if name.startswith(prefix) and name != SLOPE_ON_PREDICTOR]
+        return {name.removeprefix(prefix): self.column(name) for name in found}
 
     def with_coefficients(self, other: Draws) -> Draws:
-        """Return these draws with alpha, b1 and gamma of others, of the same number."""
-        columns = [other.column(name) if name in OUTCOME else self.column(name) for name in self.names]
+        """Return these draws with coefficients and effects of others, of the same number and names."""
+        taken = (*COEFFICIENTS, *BETWEEN)
+        columns = [
+            other.column(name) if name in other.names and (name in taken or name.startswith(tuple(EFFECTS))) else own
+            for name, own in zip(self.names, self.values.T, strict=True)
+        ]
         return Draws(self.names, np.column_stack(columns))
 
     def first(self, n: int) -> Draws:
@@ -65,18 +81,54 @@ class Draws:
         return Draws(self.names, self.values[:n].copy())
 
 
-def prior_of(definition: Definition, name: str) -> NormalMixture:
-    """Return the prior of any column of `Draws` except slope_on_predictor, on its free scale."""
-    return definition.prior("offset" if name.startswith(OFFSET) else name)
+def prior_of(definition: Definition, name: str, *, several_trials: bool = False) -> NormalMixture:
+    """Return the prior of any column of `Draws` on its free scale; of an effect, of effect/tau.
+
+    `slope_on_predictor` has none here.
+    """
+    if name.startswith(tuple(EFFECTS)):
+        return NormalMixture("normal(0, 1)", (1.0,), (0.0,), (1.0,))
+    for prefix, family in ((OFFSET, "offset"), (PLATE, "plate")):
+        if name.startswith(prefix):
+            return definition.prior(family)
+    return definition.prior("alpha_trials" if several_trials and name == "alpha" else name)
 
 
-def natural(prior: NormalMixture, z: FloatArray) -> FloatArray:
-    """Return natural values of free ones."""
-    return np.exp(z) if prior.transform == "log" else z
+def names_of(groups: Groups) -> tuple[str, ...]:
+    """Return the names of all parameters of a cohort, in order."""
+    between = (*(["tau_trial"] * bool(groups.trials)), *(["tau_centre"] * bool(groups.centres)))
+    return (
+        *("alpha", "b1", *COVARIATES, *groups.extras, *LEVELS),
+        *(OFFSET + name for name in groups.platforms[1:]),
+        *(PLATE + name for name in groups.plates),
+        *between,
+        *(["tau_slope"] * bool(groups.slopes)),
+        *(TRIAL + name for name in groups.trials),
+        *(CENTRE + name for name in groups.centres),
+        *(TRIAL_SLOPE + name for name in groups.slopes),
+    )
 
 
-def prior_draws(definition: Definition, platforms: Sequence[str], n: int, rng: np.random.Generator) -> Draws:
+def effects_scaled(columns: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return columns with standardised effects times their SD."""
+    scaled = dict(columns)
+    for prefix, tau in EFFECTS.items():
+        for name, column in columns.items():
+            if name.startswith(prefix) and name != SLOPE_ON_PREDICTOR:
+                scaled[name] = columns[tau] * column
+    return scaled
+
+
+def prior_draws(
+    definition: Definition, platforms: Sequence[str], n: int, rng: np.random.Generator, groups: Groups | None = None
+) -> Draws:
     """Return draws from the prior, with an offset for each platform but the first (the reference)."""
-    names = (*OUTCOME, *LEVELS, *(OFFSET + platform for platform in platforms[1:]))
-    priors = [prior_of(definition, name) for name in names]
-    return Draws(names, np.column_stack([natural(prior, prior.sample(rng, n)) for prior in priors]))
+    names = (
+        names_of(groups)
+        if groups
+        else (*("alpha", "b1", *COVARIATES), *LEVELS, *(OFFSET + platform for platform in platforms[1:]))
+    )
+    several = bool(groups and groups.trials)
+    priors = {name: prior_of(definition, name, several_trials=several) for name in names}
+    columns = effects_scaled({name: prior.natural(prior.sample(rng, n)) for name, prior in priors.items()})
+    return Draws(names, np.column_stack(list(columns.values())))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import logsumexp, ndtr
+from scipy.special import logsumexp, ndtr, ndtri
 
 from mscpkpd.errors import ParameterError
 from mscpkpd.parameters import Prior
@@ -75,7 +75,9 @@ class NormalMixture:
     weights, means, sds : tuple of float
         Of the components, in the unit of z.
     transform : str
-        "identity", or "log" where the parameter is exp(z).
+        "identity"; "log" where the parameter is exp(z); "halfnormal" where it is a half-normal quantile of Phi(z).
+    scale : float
+        Of the half-normal distribution, in the unit of the parameter.
     """
 
     text: str
@@ -83,6 +85,7 @@ class NormalMixture:
     means: tuple[float, ...]
     sds: tuple[float, ...]
     transform: str = "identity"
+    scale: float = 1.0
 
     @classmethod
     def parse(cls, text: str, where: str = "") -> NormalMixture:
@@ -95,6 +98,8 @@ class NormalMixture:
         """
         terms = parse_terms(text, where)
         kinds = {prior.family for _, prior in terms}
+        if kinds == {"halfnormal"} and len(terms) == 1:
+            return cls(text, (1.0,), (0.0,), (1.0,), "halfnormal", terms[0][1].args[-1])
         if len(kinds) > 1 or not kinds <= {"normal", "lognormal"}:
             raise ParameterError(
                 f"prior '{text}'",
@@ -115,6 +120,18 @@ class NormalMixture:
         """Standard deviation of z."""
         second = np.dot(self.weights, np.square(self.sds) + np.square(self.means))
         return math.sqrt(float(second) - self.mean**2)
+
+    def natural(self, z: FloatArray) -> FloatArray:
+        """Return values of the parameter at z, any shape."""
+        if self.transform == "log":
+            return np.asarray(np.exp(z))
+        return np.asarray(-self.scale * ndtri(0.5 * ndtr(-z))) if self.transform == "halfnormal" else z
+
+    def free(self, values: FloatArray) -> FloatArray:
+        """Return z of values of the parameter, any shape."""
+        if self.transform == "log":
+            return np.asarray(np.log(values))
+        return np.asarray(-ndtri(2 * ndtr(-values / self.scale))) if self.transform == "halfnormal" else values
 
     def cdf(self, z: float) -> float:
         """Probability of a value below z."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,19 @@ import pandas as pd
 from scipy.special import expit
 
 from mscpkpd.cohort import Cohort
-from mscpkpd.errors import UsageError
+from mscpkpd.errors import CohortError, UsageError
 from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.classes import Classes, fit_classes
+from mscpkpd.responder.companions import UNVERIFIED
+from mscpkpd.responder.conflict import contrasts_of
 from mscpkpd.responder.definition import Definition, find, read_definition
 from mscpkpd.responder.draws import prior_draws
+from mscpkpd.responder.landmark import Landmark, fit_landmark
 from mscpkpd.responder.pooling import PooledRate, Trial, parse_trials, pool_rates, select
 from mscpkpd.responder.scorer import Scorer
 from mscpkpd.responder.scoring import CohortFacts
 from mscpkpd.responder.updating import posterior_draws
+from mscpkpd.responder.validating import by_trial, optimism
 
 __all__ = ["Responder", "load_responder"]
 
@@ -72,23 +78,58 @@ class Responder:
         """
         return Responder(self.definition.with_prior(name, prior, source))
 
-    def response_rate(self, subset: str = "all") -> PooledRate:
+    def response_rate(
+        self, subset: str = "all", *, rows: Sequence[Mapping[str, object]] = (), without: Sequence[str] = ()
+    ) -> PooledRate:
         """Pool the response rates of the published cohorts, without any marker.
 
         Parameters
         ----------
         subset : str
-            "all", "UC" (umbilical cord), "BM" (bone marrow) or "prospective".
+            "all", "UC" (umbilical cord), "BM" (bone marrow), "children" or "prospective".
+        rows : sequence of mapping
+            Cohorts of your own: study, n, responders and, where known, tissue, population, prospective, source.
+        without : sequence of str
+            Studies to leave out, for example because their patients are in your cohort.
 
         Returns
         -------
         PooledRate
             See `pool_rates`.
+
+        Raises
+        ------
+        UnknownName
+            For an unknown subset, study or column.
+        ModelError
+            If counts are impossible or a study stands twice.
         """
-        chosen = select(self.trials, subset)
-        return pool_rates(
-            chosen, mu_sd=self.definition.pool_mu_sd, tau_scale=self.definition.pool_tau_scale, subset=subset
-        )
+        definition = self.definition.with_trials(rows, without) if rows or without else self.definition
+        trials = parse_trials(definition.trials, definition.trials_name)
+        chosen = select(trials, subset)
+        if not chosen:
+            raise UsageError("no cohort is left to pool", hint="fewer studies in without=")
+        return pool_rates(chosen, mu_sd=definition.pool_mu_sd, tau_scale=definition.pool_tau_scale, subset=subset)
+
+    def with_pool(
+        self, subset: str = "all", *, rows: Sequence[Mapping[str, object]] = (), without: Sequence[str] = ()
+    ) -> Responder:
+        """Return this model with the intercept that a pool of trials gives, as a robust mixture for a new cohort.
+
+        Parameters
+        ----------
+        subset, rows, without
+            As in `response_rate`.
+
+        Raises
+        ------
+        UnknownName, ModelError
+            As `response_rate`.
+        """
+        pooled = self.response_rate(subset, rows=rows, without=without)
+        definition = self.definition.with_trials(rows, without) if rows or without else self.definition
+        source = f"pool of {len(pooled.trials)} cohorts ({subset}): {', '.join(pooled.trials)}"
+        return Responder(definition.with_prior("alpha", pooled.robust_prior(), source))
 
     def interval_at(self, z: float, level: float = 0.9) -> tuple[float, float]:
         """Return the prior interval of P(response) of a patient with known true level and covariates at their centres.
@@ -119,15 +160,24 @@ class Responder:
         return low, high
 
     def update(
-        self, cohort: Cohort, *, seed: int = 0, learn: str = "auto", draws: int = DRAWS, method: str = "auto"
+        self,
+        cohort: Cohort,
+        *,
+        seed: int = 0,
+        learn: str = "auto",
+        draws: int = DRAWS,
+        method: str = "auto",
+        contrast: bool = True,
     ) -> Scorer:
         """Learn from a cohort.
 
         Parameters
         ----------
         cohort : Cohort
-            Patients of one trial or centre series, responses where known; a patient without one informs the levels.
-            A cohort that is among the pooled trials would count twice: its patients are in the prior already.
+            Patients of one trial or centre series, or of several by their columns ``trial`` and ``centre``; responses
+            where known; a patient without one informs the levels.
+            A cohort that is among the pooled trials (by its column ``trial``) would count twice, and is refused: leave
+            it out of the pool first, ``with_pool(without=[...])``.
         seed : int
             The same seed gives the same numbers.
         learn : str
@@ -136,8 +186,9 @@ class Responder:
         draws : int
             Number of draws to keep.
         method : str
-            "auto" (importance resampling, and a Metropolis sampler where that fails its check), "importance" or
-            "metropolis".
+            "auto" (importance resampling, and NUTS where that fails its check), "importance", "nuts" or "metropolis".
+        contrast : bool
+            Whether the cohort is also fitted without the prior, to show where the two disagree.
 
         Returns
         -------
@@ -147,11 +198,12 @@ class Responder:
         Raises
         ------
         CohortError
-            If no response is known.
+            If no response is known, or the cohort is one of the pooled trials.
         UsageError, UnknownName
             If an argument is out of range.
         """
         _check_draws(draws)
+        _check_overlap(cohort, self.trials)
         rng = np.random.default_rng(seed)
         updated = posterior_draws(self.definition, cohort, learn=learn, draws=draws, rng=rng, method=method)
         sample = updated.sample
@@ -166,8 +218,120 @@ class Responder:
             ok=sample.ok,
             notes=(updated.rule.reason, *_notes(cohort), *cohort.notes),
             seed=seed,
+            contrasts=contrasts_of(self.definition, cohort, updated.draws, rng) if contrast else (),
             known=frozenset(patient.id for patient in cohort.patients),
         )
+
+    def internal_validation(self, cohort: Cohort, *, refits: int = 40, seed: int = 0) -> pd.DataFrame:
+        """Judge the update on its own cohort, corrected for optimism by the refit bootstrap.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            As for `update`.
+        refits : int
+            Bootstrap cohorts, at least 10.
+        seed : int
+            The same seed gives the same numbers.
+
+        Returns
+        -------
+        DataFrame
+            measure (auc, brier, calibration_slope), apparent, optimism, corrected.
+
+        Raises
+        ------
+        CohortError
+            As `calibration`.
+        UsageError
+            For too few refits.
+
+        References
+        ----------
+        Harrell 1996, Stat Med 15:361: optimism is the mean over bootstrap cohorts of the performance in the bootstrap
+        cohort less that in the original one.
+        """
+        return optimism(self.update, cohort, refits=refits, seed=seed)
+
+    def leave_one_trial_out(self, cohort: Cohort, *, seed: int = 0) -> pd.DataFrame:
+        """Learn from all trials but one and judge on that one, for each trial.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            At least two trials (column ``trial``) with ten known responses and both outcomes in each.
+        seed : int
+            The same seed gives the same numbers.
+
+        Returns
+        -------
+        DataFrame
+            trial, patients, auc, auc_lower, auc_upper, calibration_slope, observed_over_expected, brier.
+
+        Raises
+        ------
+        CohortError
+            If there is one trial only, or a trial is too small to judge.
+        """
+        return by_trial(self.update, cohort, seed=seed)
+
+    def landmark(self, cohort: Cohort, *, seed: int = 0, draws: int = DRAWS, method: str = "auto") -> Landmark:
+        """Learn from levels before and 24 h after the first infusion: for continuing, never for selecting.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            At least ten patients with both levels; responses where known.
+        seed : int
+            The same seed gives the same numbers.
+        draws : int
+            Number of draws to keep.
+        method : str
+            "auto" (importance resampling, and a Metropolis sampler where that fails its check), "importance" or
+            "metropolis".
+
+        Returns
+        -------
+        Landmark
+            See `mscpkpd.responder.landmark`. All parameters are updated, whatever the size of the cohort.
+
+        Raises
+        ------
+        CohortError
+            For too few pairs of levels, no response, or patients of a pooled trial.
+        UsageError, UnknownName
+            If an argument is out of range.
+        """
+        _check_draws(draws)
+        _check_overlap(cohort, self.trials)
+        return fit_landmark(self.definition, cohort, seed=seed, draws=draws, method=method)
+
+    def latent_classes(self, cohort: Cohort, *, seed: int = 0, draws: int = 2000) -> Classes:
+        """Fit latent responder classes where labels are missing; refuses classes that the data cannot tell.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            At least 20 patients of one platform with both levels measured; responses where known.
+        seed : int
+            The same seed gives the same numbers.
+        draws : int
+            Number of draws.
+
+        Returns
+        -------
+        Classes
+            Its ``refusal`` says why no classes are shown; printing it shows what can be said.
+
+        Raises
+        ------
+        CohortError
+            For too few patients, or several platforms.
+        UsageError
+            If `draws` is out of range.
+        """
+        _check_draws(draws)
+        return fit_classes(self.definition, cohort, seed=seed, draws=draws)
 
     def scorer(self, *, draws: int = DRAWS, seed: int = 0) -> Scorer:
         """Return a scorer of the prior alone.
@@ -275,6 +439,18 @@ def _check_draws(draws: int) -> None:
         raise UsageError(f"draws={draws}", expected=f"{FEWEST_DRAWS} to {MOST_DRAWS}", hint=f"draws={DRAWS}")
 
 
+def _check_overlap(cohort: Cohort, trials: Sequence[Trial]) -> None:
+    """Refuse to count patients twice whose trial is in the prior already."""
+    pooled = {trial.study for trial in trials if trial.pooled}
+    both = sorted({patient.trial for patient in cohort.patients} & pooled)
+    if both:
+        raise CohortError(
+            f"patients of {', '.join(both)} are in the pooled response rate already",
+            where=cohort.source,
+            hint=f"prior.with_pool(without={both}): the same patients never count twice",
+        )
+
+
 def _facts(cohort: Cohort) -> CohortFacts:
     patients = cohort.patients
     return CohortFacts(
@@ -288,6 +464,7 @@ def _facts(cohort: Cohort) -> CohortFacts:
         children=sum(patient.child is True for patient in patients),
         adults=sum(patient.child is False for patient in patients),
         synthetic=cohort.synthetic,
+        trials=tuple(trials) if len(trials := dict.fromkeys(patient.trial for patient in patients)) > 1 else (),
     )
 
 
@@ -298,14 +475,20 @@ def _notes(cohort: Cohort) -> tuple[str, ...]:
             p.level is not None and p.level.censoring != "none" for p in patients
         ),
         "a covariate missing (averaged over published shares)": sum(
-            None in (p.grade, p.liver, p.age) for p in patients
+            None in (p.grade, p.liver, p.child) for p in patients
         ),
         "no known response (levels only)": len(patients) - len(cohort.labelled),
         "a level at 24 h, which this baseline model does not use": sum(p.level_24h is not None for p in patients),
     }
     notes = [f"{n} of {len(patients)} patients with {what}" for what, n in counts.items() if n]
+    if len({p.trial for p in patients}) > 1:
+        notes.append("several trials: each has an intercept of its own, and from three on a slope")
     if len({p.centre for p in patients if p.centre}) > 1:
-        notes.append("several centres: no centre effect in this model")
+        notes.append("several centres: each has an intercept of its own")
+    if any(p.st2 is not None and p.reg3a is not None for p in patients):
+        notes.append(UNVERIFIED)
+    if any(p.ruxolitinib for p in patients):
+        notes.append("patients on ruxolitinib: it lowers CXCL10 whatever the cells do")
     if cohort.synthetic:
         notes.insert(0, "SYNTHETIC cohort: the numbers describe no real patient")
     return tuple(notes)

@@ -17,11 +17,13 @@ from mscpkpd.errors import CohortError
 if TYPE_CHECKING:
     from mscpkpd.responder.mixtures import FloatArray
 
-__all__ = ["auc_of_slope", "calibration", "decision_curve"]
+__all__ = ["auc_of_slope", "calibration", "calibration_curve", "decision_curve", "discrimination"]
 
 REPLICATES = 1000
 FEWEST = 10
 THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
+CURVE = np.round(np.arange(0.05, 0.96, 0.025), 3)
+ENOUGH_FOR_INDICES = 200  # patients from which on the distance of a flexible curve means something
 RIDGE = 0.01  # precision of a normal prior on intercept and slope: keeps separable holdouts finite
 NEWTON_STEPS = 15
 
@@ -83,7 +85,7 @@ def calibration(scores: FloatArray, responses: FloatArray, rng: np.random.Genera
     DataFrame
         measure, estimate, lower, upper (95 %), perfect: patients; auc; brier; scaled_brier = 1 - brier/(r (1 - r));
         observed_over_expected; calibration_intercept (slope fixed at 1) and calibration_slope of responses on logit
-        scores.
+        scores; from 200 patients on ici, the mean distance of the calibration curve from the diagonal.
 
     Raises
     ------
@@ -97,6 +99,9 @@ def calibration(scores: FloatArray, responses: FloatArray, rng: np.random.Genera
     perfect = {"auc": 1.0, "brier": 0.0, "scaled_brier": 1.0, "observed_over_expected": 1.0}
     perfect |= {"calibration_intercept": 0.0, "calibration_slope": 1.0}
     rows = [{"measure": "patients", "estimate": float(n), "lower": math.nan, "upper": math.nan, "perfect": math.nan}]
+    if n >= ENOUGH_FOR_INDICES:
+        measures["ici"] = _mean_distance(scores, responses, weights)
+        perfect["ici"] = 0.0
     for name, values in measures.items():
         lower, upper = np.quantile(values[1:], [0.025, 0.975])
         rows.append(
@@ -109,6 +114,56 @@ def calibration(scores: FloatArray, responses: FloatArray, rng: np.random.Genera
             }
         )
     return pd.DataFrame(rows)
+
+
+def discrimination(scores: FloatArray, responses: FloatArray) -> dict[str, float]:
+    """Return auc, brier and calibration_slope of scores without intervals."""
+    found = _measures(scores, responses, np.full((1, len(scores)), 1 / len(scores)))
+    return {name: float(found[name][0]) for name in ("auc", "brier", "calibration_slope")}
+
+
+def calibration_curve(
+    scores: FloatArray, responses: FloatArray, rng: np.random.Generator, source: str = ""
+) -> pd.DataFrame:
+    """Return the response rate at each score, by logistic regression on logit score and its square.
+
+    Parameters
+    ----------
+    scores, responses, rng, source
+        As in `calibration`.
+
+    Returns
+    -------
+    DataFrame
+        score, observed, lower, upper (95 %, Bayesian bootstrap), within the range of the scores.
+
+    Raises
+    ------
+    CohortError
+        As `calibration`.
+    """
+    _check(responses, source)
+    n = len(scores)
+    weights = np.vstack([np.full(n, 1 / n), rng.dirichlet(np.ones(n), REPLICATES)])
+    grid = CURVE[(scores.min() <= CURVE) & (scores.max() >= CURVE)]
+    if len(grid) < 2:
+        grid = np.linspace(scores.min(), scores.max(), 5)
+    centre = float(logit(np.clip(scores, 1e-9, 1 - 1e-9)).mean())
+    beta = _logistic(_curved(scores, centre), np.zeros(n), responses, weights)
+    curves = expit(beta @ _curved(grid, centre).T)
+    lower, upper = np.quantile(curves[1:], [0.025, 0.975], axis=0)
+    return pd.DataFrame({"score": grid, "observed": curves[0], "lower": lower, "upper": upper})
+
+
+def _curved(scores: FloatArray, centre: float) -> FloatArray:
+    linear = logit(np.clip(scores, 1e-9, 1 - 1e-9)) - centre
+    return np.column_stack([np.ones(len(scores)), linear, linear**2])
+
+
+def _mean_distance(scores: FloatArray, responses: FloatArray, weights: FloatArray) -> FloatArray:
+    design = _curved(scores, float(logit(np.clip(scores, 1e-9, 1 - 1e-9)).mean()))
+    curves = expit(_logistic(design, np.zeros(len(scores)), responses, weights) @ design.T)
+    return np.asarray((weights * np.abs(curves - scores)).sum(axis=1))
 
 
 def _measures(scores: FloatArray, responses: FloatArray, weights: FloatArray) -> dict[str, FloatArray]:
@@ -150,7 +205,11 @@ def _logistic(design: FloatArray, offset: FloatArray, responses: FloatArray, wei
 
 
 def decision_curve(
-    scores: FloatArray, responses: FloatArray, rng: np.random.Generator, source: str = ""
+    scores: FloatArray,
+    responses: FloatArray,
+    rng: np.random.Generator,
+    source: str = "",
+    alternative: FloatArray | None = None,
 ) -> pd.DataFrame:
     """Return the net value of treating those whose score is at least a threshold t: ``TP/n - FP/n * t/(1 - t)``.
 
@@ -158,12 +217,16 @@ def decision_curve(
     ----------
     scores, responses, rng, source
         As in `calibration`.
+    alternative : array of shape (n,), optional
+        1 for patients whom another, declared rule treats, 0 for the others.
 
     Returns
     -------
     DataFrame
         threshold, net_value, lower, upper (95 %), treat_all, treat_none, p_best (posterior probability that the score
-        is better than both). It weighs responders reached against others treated; it says nothing about what MSC add.
+        is better than every other strategy), p_best_all, p_best_none and evpi, the expected value of knowing which
+        strategy is best: E[max] - max E; with an alternative also alternative and p_best_alternative. It weighs
+        responders reached against others treated; it says nothing about what MSC add.
 
     Raises
     ------
@@ -180,9 +243,35 @@ def decision_curve(
     rows = []
     for threshold in THRESHOLDS:
         value = responses - (1 - responses) * threshold / (1 - threshold)
-        by_score, everyone = weights @ (value * (scores >= threshold)), weights @ value
-        lower, upper = np.quantile(by_score[1:], [0.025, 0.975])
-        best = np.mean(by_score[1:] > np.maximum(everyone[1:], 0.0))
-        row = {"threshold": threshold, "net_value": by_score[0], "lower": lower, "upper": upper}
-        rows.append({**row, "treat_all": everyone[0], "treat_none": 0.0, "p_best": best})
+        ways = {
+            "score": weights @ (value * (scores >= threshold)),
+            "all": weights @ value,
+            "none": np.zeros(len(weights)),
+        }
+        if alternative is not None:
+            ways["alternative"] = weights @ (value * alternative)
+        rows.append(_at_threshold(float(threshold), ways))
     return pd.DataFrame(rows)
+
+
+def _at_threshold(threshold: float, ways: dict[str, FloatArray]) -> dict[str, float]:
+    by_way = np.array(list(ways.values()))
+    drawn = by_way[:, 1:]
+    # a tie is nobody's win: the score that treats everybody is not better than treating everybody
+    best = {name: float(np.mean(drawn[k] > np.delete(drawn, k, axis=0).max(axis=0))) for k, name in enumerate(ways)}
+    lower, upper = np.quantile(ways["score"][1:], [0.025, 0.975])
+    row = {
+        "threshold": threshold,
+        "net_value": float(ways["score"][0]),
+        "lower": float(lower),
+        "upper": float(upper),
+        "treat_all": float(ways["all"][0]),
+        "treat_none": 0.0,
+        "p_best": best["score"],
+        "p_best_all": best["all"],
+        "p_best_none": best["none"],
+        "evpi": float(drawn.max(axis=0).mean() - drawn.mean(axis=1).max()),
+    }
+    if "alternative" in ways:
+        row |= {"alternative": float(ways["alternative"][0]), "p_best_alternative": best["alternative"]}
+    return row

@@ -27,8 +27,11 @@ SUBSETS = {
     "all": "every pooled cohort",
     "UC": "umbilical cord cells",
     "BM": "bone marrow cells",
+    "children": "children alone",
     "prospective": "prospective cohorts",
 }
+ROBUST_WEIGHT, WIDE = 0.8, "normal(0, 1.5)"  # of the informative part of a prior, and what stands beside it
+WIDENED = 0.35 / 0.26  # SD of a new cohort for publication bias and differences of products, over the pooled one
 
 
 class Trial(NamedTuple):
@@ -41,6 +44,8 @@ class Trial(NamedTuple):
     pooled: bool
     prospective: bool
     evidence: str
+    children: bool = False
+    source: str = ""
 
 
 class Interval(NamedTuple):
@@ -74,6 +79,12 @@ class PooledRate:
         Response rate of a new cohort.
     mean_logit, sd_logit : float
         Posterior mean and SD of the population logit [1].
+    mean_new, sd_new : float
+        Mean and SD of the logit of a new cohort [1].
+    table : tuple of Trial
+        The cohorts with counts, as pooled.
+    shrunken : tuple of Interval
+        Response rate of each cohort given all of them.
     """
 
     subset: str
@@ -85,6 +96,22 @@ class PooledRate:
     new_cohort: Interval
     mean_logit: float
     sd_logit: float
+    mean_new: float = math.nan
+    sd_new: float = math.nan
+    table: tuple[Trial, ...] = ()
+    shrunken: tuple[Interval, ...] = ()
+
+    def robust_prior(self) -> str:
+        """Return a prior of alpha for a new cohort: the pooled one, widened, with a wide part for a cohort unlike them.
+
+        Returns
+        -------
+        str
+            A mixture on the logit scale, for ``Responder.with_prior("alpha", ...)``. The SD of a new cohort is widened
+            by 0.35/0.26, as in the shipped file, for publication bias and differences between products.
+        """
+        informative = f"normal({self.mean_new:.3f}, {WIDENED * self.sd_new:.3f})"
+        return f"{ROBUST_WEIGHT:g}*{informative} + {1 - ROBUST_WEIGHT:g}*{WIDE}"
 
     def __str__(self) -> str:
         which = SUBSETS.get(self.subset, self.subset)
@@ -159,11 +186,13 @@ def _trial(row: dict[str, str], where: str) -> Trial:
         row["in_pool"] == "true",
         row["prospective"] == "true",
         row["evidence"],
+        "paediatric" in row.get("population", ""),
+        row.get("source", ""),
     )
 
 
 def select(trials: Sequence[Trial], subset: str) -> tuple[Trial, ...]:
-    """Return the pooled trials of a subset: "all", "UC", "BM" or "prospective".
+    """Return the pooled trials of a subset: "all", "UC", "BM", "children" or "prospective".
 
     Raises
     ------
@@ -176,7 +205,8 @@ def select(trials: Sequence[Trial], subset: str) -> tuple[Trial, ...]:
 
 
 def _belongs(trial: Trial, subset: str) -> bool:
-    return trial.prospective if subset == "prospective" else subset in ("all", trial.tissue)
+    kinds = {"prospective": trial.prospective, "children": trial.children}
+    return kinds.get(subset, subset in ("all", trial.tissue))
 
 
 def pool_rates(
@@ -217,6 +247,7 @@ def pool_rates(
     posterior /= posterior.sum()
     of_mu, of_tau = posterior.sum(axis=1), posterior.sum(axis=0)
     mean = float(of_mu @ mu)
+    spread = float(posterior.sum(axis=0) @ tau**2)
     return PooledRate(
         subset,
         tuple(trial.study for trial in trials),
@@ -227,6 +258,10 @@ def pool_rates(
         new_cohort=_new_cohort(mu, tau, posterior),
         mean_logit=mean,
         sd_logit=math.sqrt(float(of_mu @ (mu - mean) ** 2)),
+        mean_new=mean,
+        sd_new=math.sqrt(float(of_mu @ (mu - mean) ** 2) + spread),
+        table=tuple(trials),
+        shrunken=tuple(_shrunken(trial, mu, tau, posterior) for trial in trials),
     )
 
 
@@ -251,6 +286,19 @@ def _interval(edges: FloatArray, mass: FloatArray, *, logit: bool = False) -> In
 def _new_cohort(mu: FloatArray, tau: FloatArray, posterior: FloatArray) -> Interval:
     cdf = np.array([np.sum(posterior * ndtr((point - mu[:, None]) / tau)) for point in RATE_POINTS])
     return Interval(*(float(expit(value)) for value in np.interp([0.5, 0.025, 0.975], cdf, RATE_POINTS)))
+
+
+def _shrunken(trial: Trial, mu: FloatArray, tau: FloatArray, posterior: FloatArray) -> Interval:
+    """Response rate of one cohort given all: its own counts weigh the grid of its rate under each mu and tau."""
+    logit = RATE_POINTS[::5]
+    own = trial.responders * log_expit(logit) + (trial.n - trial.responders) * log_expit(-logit)
+    own = np.exp(own - own.max())
+    density = np.zeros(len(logit))
+    for k, sd in enumerate(tau):
+        normal = np.exp(-0.5 * ((logit - mu[:, None]) / sd) ** 2) * own
+        density += (posterior[:, k] / np.maximum(normal.sum(axis=1), 1e-300)) @ normal
+    cdf = np.cumsum(density) - 0.5 * density
+    return Interval(*(float(expit(value)) for value in np.interp([0.5, 0.025, 0.975], cdf / density.sum(), logit)))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from scipy.special import gammaln, logsumexp
 from mscpkpd.errors import FitError, UnknownName
 from mscpkpd.responder.mixtures import FloatArray, JointPrior
 
-__all__ = ["METHODS", "PosteriorSample", "sample_posterior"]
+__all__ = ["METHODS", "LogLikelihood", "PosteriorSample", "sample_posterior"]
 
 LogLikelihood = Callable[[FloatArray], FloatArray]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,20 +13,32 @@ import numpy as np
 import pandas as pd
 
 from mscpkpd.cohort import Cohort, Patient
-from mscpkpd.errors import ModelError, UsageError
+from mscpkpd.errors import ModelError, UnknownName, UsageError
 from mscpkpd.responder.banner import BANNER
+from mscpkpd.responder.conflict import Contrast
 from mscpkpd.responder.definition import Definition
-from mscpkpd.responder.draws import SLOPE_ON_PREDICTOR, Draws, prior_draws, prior_of
-from mscpkpd.responder.performance import calibration, decision_curve
+from mscpkpd.responder.draws import (
+    CENTRE,
+    SLOPE_ON_PREDICTOR,
+    TRIAL,
+    TRIAL_SLOPE,
+    Draws,
+    prior_draws,
+    prior_of,
+)
+from mscpkpd.responder.performance import calibration, calibration_curve, decision_curve
 from mscpkpd.responder.pooling import RateUpdate, update_rate
-from mscpkpd.responder.scoring import INTERVALS, CohortFacts, Prediction, flags_of, predict
+from mscpkpd.responder.question import predictor_slope_prior
+from mscpkpd.responder.samples import Groups
+from mscpkpd.responder.scoring import INTERVALS, Batch, CohortFacts, Predictions, batches, flags_of, groups_in
 from mscpkpd.responder.storage import Stored, read_folder, write_folder
-from mscpkpd.responder.updating import predictor_slope_prior
 
 __all__ = ["Scorer", "load_scorer"]
 
-STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed")
+STORED = ("updated", "method", "check", "ess", "ok", "notes", "seed", "contrasts")
 PRIOR_STREAM = 71  # of the prior draws, apart from the streams of patients
+MANY_PATIENTS, DRAWS_FOR_MANY = 2000, 400
+ALTERNATIVES = {"ruxolitinib": 0.62, "best_available": 0.39}  # REACH2, overall response at day 28 (percentages read)
 KIND = "95 % central interval"
 
 
@@ -60,6 +74,8 @@ class Scorer:
         What a reader must know.
     seed : int
         Of the update.
+    contrasts : tuple of Contrast
+        Prior, cohort and both together, with the two-sided tail of their conflict.
     known : frozenset of str
         Names of the patients of the cohort; in memory only, never saved.
     """
@@ -74,6 +90,7 @@ class Scorer:
     ok: bool = True
     notes: tuple[str, ...] = ()
     seed: int = 0
+    contrasts: tuple[Contrast, ...] = ()
     known: frozenset[str] = field(default=frozenset(), repr=False)
 
     # ---- scores ----------------------------------------------------------------------------------------------------
@@ -88,11 +105,12 @@ class Scorer:
         patients : Cohort
             Responses, if any, are not used. Each patient is scored alone.
         draws : int, optional
-            Number of parameter draws; all by default.
+            Number of parameter draws; all by default, 400 for more than 2000 patients.
         seed : int
             Of the random numbers: the same seed gives the same table, whoever else is in it.
         threshold : float, optional
-            Adds the column ``p_above``, the posterior probability that P(response) exceeds it.
+            A probability; adds the columns ``p_above``, the posterior probability that P(response) exceeds it, and
+            ``gain_above``, the posterior mean of what it exceeds it by.
 
         Returns
         -------
@@ -105,8 +123,9 @@ class Scorer:
             - ``prior_share``: var(logit p | cohort)/var(logit p | prior of alpha, b1 and gamma) for this patient, cut
               to 0..1, with levels and platform offsets as the cohort taught them in both. 1 means that the score rests
               on the prior alone, 0 that the cohort leaves nothing open; 1 exactly without a cohort;
-            - ``share_measurement``, ``share_intercept``, ``share_slope``, ``share_covariates``: parts of var(logit p)
-              that sum to 1: true level given the measured one, alpha, b1, and gamma with missing covariates;
+            - ``share_measurement``, ``share_intercept``, ``share_trial``, ``share_slope`` and
+              ``share_covariates``: parts of var(logit p) that sum to 1: true level given the measured one, alpha,
+              effects of trial and centre, b1, and gamma with missing covariates;
             - ``flags``: warnings, joined by "; ".
 
             ``attrs`` holds the banner, the outcome, the notes and the kind of the intervals.
@@ -117,20 +136,30 @@ class Scorer:
             If `draws` or `threshold` is out of range.
         """
         self._check_request(draws, threshold)
-        own = self.draws if draws is None else self.draws.first(draws)
-        platforms = (self.definition.reference_platform,)
-        before = prior_draws(self.definition, platforms, len(own), np.random.default_rng([seed, PRIOR_STREAM]))
+        own = self._draws_for(len(patients), draws)
+        taught = groups_in(self.definition, own)
+        rng = np.random.default_rng([seed, PRIOR_STREAM])
+        before = prior_draws(self.definition, taught.platforms, len(own), rng, taught)
         versions = _Versions(own, before, own.with_coefficients(before))
-        rows = [self._row(patient, versions, seed, threshold) for patient in patients.patients]
-        table = pd.DataFrame(rows)
+        columns: dict[int, dict[str, Any]] = {}
+        for chosen, shared in batches(patients.patients, len(own), taught):
+            batch = [patients.patients[k] for k in chosen]
+            columns |= dict(zip(chosen, self._rows(batch, shared, versions, seed, threshold), strict=True))
+        table = pd.DataFrame([columns[k] for k in range(len(patients))])
         table.attrs.update(
             banner=BANNER,
             outcome=self.definition.outcome,
             notes=(*self.notes, *patients.notes),
             interval=KIND,
             seed=seed,
+            draws=len(own),
         )
         return table
+
+    def _draws_for(self, patients: int, draws: int | None) -> Draws:
+        if draws is None and patients > MANY_PATIENTS:
+            draws = min(len(self.draws), DRAWS_FOR_MANY)
+        return self.draws if draws is None else self.draws.first(draws)
 
     def _check_request(self, draws: int | None, threshold: float | None) -> None:
         if draws is not None and not 100 <= draws <= len(self.draws):
@@ -142,29 +171,48 @@ class Scorer:
         if threshold is not None and not 0 < threshold < 1:
             raise UsageError(f"threshold={threshold}", expected="a probability between 0 and 1; levels have no cut-off")
 
-    def _row(self, patient: Patient, versions: _Versions, seed: int, threshold: float | None) -> dict[str, Any]:
-        if self.facts is None:
-            after = prior = predict(self.definition, versions.own, patient, seed)
-            prior_share = 1.0
-        else:
-            after, prior, untaught = (predict(self.definition, draws, patient, seed) for draws in versions)
-            prior_share = min(1.0, after.variance / untaught.variance)
-        row: dict[str, Any] = {"patient": patient.id, "p_response": after.mean}
-        for suffix, level in INTERVALS.items():
-            row["lower" + suffix], row["upper" + suffix] = after.interval(level)
+    def _rows(
+        self, patients: list[Patient], shared: Groups, versions: _Versions, seed: int, threshold: float | None
+    ) -> list[dict[str, Any]]:
+        after, prior, prior_share = self._compared(patients, shared, versions, seed)
+        columns: dict[str, Any] = {"patient": [patient.id for patient in patients], "p_response": after.mean}
+        ends = [(1 + sign * level) / 2 for level in INTERVALS.values() for sign in (-1, 1)]
+        names = [end + suffix for suffix in INTERVALS for end in ("lower", "upper")]
+        columns |= dict(zip(names, after.quantiles(ends).T, strict=True))
         if threshold is not None:
-            row["p_above"] = after.above(threshold)
-        shares = {f"share_{name}": share for name, share in after.shares.items()}
-        return {
-            **row,
-            "p_prior_only": prior.mean,
-            "prior_share": prior_share,
-            **shares,
-            "flags": self._flags(patient, after, prior_share),
-        }
+            columns["p_above"] = after.above(threshold)
+            columns["gain_above"] = after.gain_above(threshold)
+        columns |= {"p_prior_only": prior.mean, "prior_share": prior_share}
+        columns |= {f"share_{name}": share for name, share in after.shares.items()}
+        columns["flags"] = [
+            self._flags(patient, float(z), float(effective), float(share))
+            for patient, z, effective, share in zip(patients, after.z, after.effective, prior_share, strict=True)
+        ]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _flags(self, patient: Patient, prediction: Prediction, prior_share: float) -> str:
-        found = list(flags_of(self.definition.reference_platform, self.facts, patient, prediction, prior_share))
+    def _compared(
+        self, patients: list[Patient], shared: Groups, versions: _Versions, seed: int
+    ) -> tuple[Predictions, Predictions, np.ndarray]:
+        """Predictions, those of the prior, and the share of the prior."""
+        own = Batch(self.definition, versions.own, patients, shared, seed)
+        after = own.predict()
+        if self.facts is None:
+            return after, after, np.ones(len(patients))
+        prior = Batch(self.definition, versions.prior, patients, shared, seed).predict()
+        return after, prior, np.minimum(1.0, after.variance / own.variance_with(versions.untaught))
+
+    def _flags(self, patient: Patient, z: float, effective: float, prior_share: float) -> str:
+        found = list(
+            flags_of(
+                self.definition.reference_platform,
+                self.facts,
+                patient,
+                z=z,
+                effective=effective,
+                prior_share=prior_share,
+                several_trials="tau_trial" in self.draws.names,
+            )
+        )
         if patient.id in self.known:
             found.append("a patient of this name was in the cohort of the update")
         return "; ".join([*([] if self.ok else ["NOT RELIABLE: the draws failed their check"]), *found])
@@ -191,7 +239,9 @@ class Scorer:
         """
         return self._judged(calibration, holdout, seed)
 
-    def decision_curve(self, holdout: Cohort, *, seed: int = 0) -> pd.DataFrame:
+    def decision_curve(
+        self, holdout: Cohort, *, seed: int = 0, alternative: Mapping[str, bool] | None = None
+    ) -> pd.DataFrame:
         """Return the net value of acting on the score at each threshold.
 
         Parameters
@@ -200,6 +250,8 @@ class Scorer:
             As in `calibration`.
         seed : int
             Of scores and bootstrap.
+        alternative : mapping of str to bool, optional
+            Whom another, declared rule treats, by name of the patient.
 
         Returns
         -------
@@ -211,7 +263,87 @@ class Scorer:
         CohortError
             As `calibration`.
         """
-        return self._judged(decision_curve, holdout, seed)
+        other = None
+        if alternative is not None:
+            missing = [patient.id for patient in holdout.labelled if patient.id not in alternative]
+            if missing:
+                raise UsageError(
+                    f"no alternative for patient '{missing[0]}'", expected="True or False for every patient"
+                )
+            other = np.array([float(alternative[patient.id]) for patient in holdout.labelled])
+        return self._judged(partial(decision_curve, alternative=other), holdout, seed)
+
+    def calibration_curve(self, holdout: Cohort, *, seed: int = 0) -> pd.DataFrame:
+        """Return the response rate at each score, with a band.
+
+        Parameters
+        ----------
+        holdout : Cohort
+            As in `calibration`.
+        seed : int
+            Of scores and bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            See `mscpkpd.responder.performance.calibration_curve`.
+
+        Raises
+        ------
+        CohortError
+            As `calibration`.
+        """
+        return self._judged(calibration_curve, holdout, seed)
+
+    def decide(
+        self, patients: Cohort, *, alternative: float | str = "ruxolitinib", cost: float = 0.0, seed: int = 0
+    ) -> pd.DataFrame:
+        """Compare P(response) under MSC with that of another therapy; the threshold follows from utilities alone.
+
+        Parameters
+        ----------
+        patients : Cohort
+            As in `score`.
+        alternative : float or str
+            P(response) of the other therapy, a probability, flat over patients; "ruxolitinib" (0.62) and
+            "best_available" (0.39) are those of REACH2 at day 28.
+        cost : float
+            What MSC cost more than it in burden and delay, in units of P(response).
+        seed : int
+            Of the scores.
+
+        Returns
+        -------
+        DataFrame
+            patient, p_response, threshold (alternative + cost), p_above (posterior probability that P(response) exceeds
+            it), expected_gain (p_response - threshold) and evpi (expected gain from knowing P(response) exactly). A
+            level of CXCL10 has no threshold.
+
+        Raises
+        ------
+        UnknownName
+            For another therapy by name.
+        UsageError
+            If the threshold is not between 0 and 1.
+        """
+        if isinstance(alternative, str):
+            if alternative not in ALTERNATIVES:
+                raise UnknownName.among("alternative", alternative, ALTERNATIVES)
+            alternative = ALTERNATIVES[alternative]
+        threshold = alternative + cost
+        if not 0 < threshold < 1:
+            raise UsageError(f"alternative {alternative:g}, cost {cost:g}", expected="a sum between 0 and 1")
+        scored = self.score(patients, seed=seed, threshold=threshold)
+        gain = scored["p_response"] - threshold
+        table = scored[["patient", "p_response"]].assign(
+            threshold=threshold,
+            p_above=scored["p_above"],
+            expected_gain=gain,
+            evpi=scored["gain_above"] - gain.clip(lower=0),
+            flags=scored["flags"],
+        )
+        table.attrs.update(scored.attrs)
+        return table
 
     def _judged(self, judge: Any, holdout: Cohort, seed: int) -> pd.DataFrame:
         labelled = Cohort(holdout.labelled, holdout.source)
@@ -234,6 +366,20 @@ class Scorer:
             return None
         return update_rate(self.facts.responders, self.facts.labelled, self.definition.rate_prior)
 
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """Prior, cohort alone and both together: parameter, their mean and 95 % interval, conflict (two-sided tail)."""
+        rows = []
+        for one in self.contrasts:
+            row: dict[str, Any] = {"parameter": one.parameter}
+            for name in ("prior", "cohort", "posterior"):
+                ends = ("", "_lower", "_upper")
+                row |= {name + end: value for end, value in zip(ends, getattr(one, name), strict=True)}
+            rows.append({**row, "conflict": one.conflict})
+        table = pd.DataFrame(rows)
+        table.attrs.update(banner=BANNER, notes=self.notes, interval=KIND)
+        return table
+
     def summary(self) -> pd.DataFrame:
         """Return the parameter table.
 
@@ -252,13 +398,19 @@ class Scorer:
     def _summary_row(self, name: str) -> dict[str, Any]:
         values = self.draws.column(name)
         on_predictor = name == SLOPE_ON_PREDICTOR
-        prior = predictor_slope_prior(self.definition) if on_predictor else prior_of(self.definition, name)
-        free = np.log(values) if prior.transform == "log" else values
+        several = "tau_trial" in self.draws.names
+        covariates = groups_in(self.definition, self.draws).covariates
+        prior = (
+            predictor_slope_prior(self.definition, covariates)
+            if on_predictor
+            else prior_of(self.definition, name, several_trials=several)
+        )
+        effect = not on_predictor and name.startswith((TRIAL, CENTRE, TRIAL_SLOPE))
+        free = prior.free(values)
         untouched = self.updated == "none" or (self.updated == "alpha" and name.startswith(("b1", "gamma")))
         lower, upper = np.quantile(values, [0.025, 0.975])
-        parameter = (
-            self.definition.parameter("offset" if name.startswith("offset") else name) if not on_predictor else None
-        )
+        family = next((kind for kind in ("offset", "plate") if name.startswith(kind)), name)
+        parameter = None if on_predictor or effect else self.definition.parameter(family)
         return {
             "parameter": name,
             "estimate": float(values.mean()),
@@ -266,7 +418,7 @@ class Scorer:
             "upper": float(upper),
             "sd": float(values.std(ddof=1)),
             "unit": parameter.unit if parameter else "1",
-            "learned": 0.0 if untouched else 1.0 - float(free.var(ddof=1)) / prior.sd**2,
+            "learned": 0.0 if untouched else math.nan if effect else 1.0 - float(free.var(ddof=1)) / prior.sd**2,
         }
 
     def __str__(self) -> str:
@@ -286,6 +438,7 @@ class Scorer:
         lines += [*(f"note: {note}" for note in self.notes)]
         if self.rate is not None:
             lines += [str(self.rate), f"draws: {self.method}, {self.check}"]
+        lines += [str(one) for one in self.contrasts]
         table = self.summary().to_string(index=False, float_format="{:.3g}".format)
         return "\n".join([*lines, "", table, f"({KIND}; learned = share of the prior variance removed)"])
 
@@ -309,6 +462,7 @@ class Scorer:
             If something else stands there.
         """
         values = {name: getattr(self, name) for name in STORED}
+        values["contrasts"] = [one.as_row() for one in self.contrasts]
         cohort = {} if self.facts is None else self.facts._asdict()
         table = self.summary().to_string(index=False, float_format="{:.4g}".format)
         return write_folder(path, Stored(self.definition, self.draws, values, cohort), table)
@@ -355,6 +509,8 @@ def load_scorer(path: str | Path) -> Scorer:
     stored = read_folder(path)
     try:
         facts = CohortFacts(**stored.cohort) if stored.cohort else None
-        return Scorer(stored.definition, stored.draws, facts=facts, **{name: stored.plain[name] for name in STORED})
+        plain = {name: stored.plain[name] for name in STORED}
+        plain["contrasts"] = tuple(Contrast.of(row) for row in plain["contrasts"])
+        return Scorer(stored.definition, stored.draws, facts=facts, **plain)
     except (KeyError, TypeError) as error:
         raise ModelError(f"damaged ({error})", where=str(path), hint="save the scorer again") from error

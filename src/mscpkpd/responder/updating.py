@@ -17,29 +17,29 @@ data gives the prior back exactly.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mscpkpd.errors import CohortError, UnknownName, UsageError
-from mscpkpd.responder.definition import COVARIATES
-from mscpkpd.responder.draws import LEVELS, OFFSET, OUTCOME, SLOPE_ON_PREDICTOR, Draws, natural, prior_draws, prior_of
-from mscpkpd.responder.likelihood import CohortLikelihood, Theta, platform_names, samples_of
-from mscpkpd.responder.mixtures import FloatArray, JointPrior, NormalMixture
+from mscpkpd.errors import CohortError, UnknownName
+from mscpkpd.responder.draws import SLOPE_ON_PREDICTOR, Draws, prior_draws
+from mscpkpd.responder.mixtures import FloatArray
+from mscpkpd.responder.nuts import nuts_sample
+from mscpkpd.responder.question import Question, question_of
+from mscpkpd.responder.samples import Groups
 from mscpkpd.responder.sampling import PosteriorSample, sample_posterior
 
 if TYPE_CHECKING:
     from mscpkpd.cohort import Cohort
     from mscpkpd.responder.definition import Definition
 
-__all__ = ["LEARN", "Rule", "Updated", "posterior_draws", "predictor_slope_prior", "rule_for"]
+__all__ = ["LEARN", "Rule", "Updated", "posterior_draws", "rule_for"]
 
+METHODS = ("auto", "importance", "metropolis", "nuts")
 LEARN = ("auto", "alpha", "slope", "full")
 FEW, MANY = 30, 100
 MANY_RESPONDERS, MANY_OTHERS = 60, 40
-SLOPES = ("b1", *COVARIATES)
 WORDS = {
     "alpha": "the intercept",
     "slope": "the intercept and one slope on the published predictor",
@@ -61,7 +61,7 @@ class Updated:
     rule: Rule
     draws: Draws
     sample: PosteriorSample
-    platforms: tuple[str, ...]
+    groups: Groups
 
 
 def rule_for(cohort: Cohort, learn: str = "auto") -> Rule:
@@ -105,82 +105,46 @@ def _rule(n: int, responders: int) -> str:
     return "full" if many else "slope"
 
 
-def predictor_slope_prior(definition: Definition) -> NormalMixture:
-    """Return the prior of the slope on the published predictor.
-
-    Raises
-    ------
-    UsageError
-        If every coefficient has prior mean 0, so that there is no predictor.
-    """
-    precision = sum((definition.prior(name).mean / definition.prior(name).sd) ** 2 for name in SLOPES)
-    if precision == 0:
-        raise UsageError(
-            "no coefficient has a prior mean other than 0", where=definition.name, hint="learn='alpha' or learn='full'"
-        )
-    sd = 1 / math.sqrt(precision)
-    return NormalMixture(f"normal(1, {sd:.4g})", (1.0,), (1.0,), (sd,))
-
-
 def posterior_draws(
     definition: Definition, cohort: Cohort, *, learn: str, draws: int, rng: np.random.Generator, method: str
 ) -> Updated:
     """Update the prior with a cohort; see `Responder.update`."""
     rule = rule_for(cohort, learn)
-    platforms = platform_names(definition, cohort.patients)
-    prior = _free_prior(definition, rule.learn, platforms)
-    likelihood = CohortLikelihood(samples_of(definition, cohort.patients, platforms))
-    means = {name: definition.prior(name).mean for name in OUTCOME}
-
-    def log_likelihood(z: FloatArray) -> FloatArray:
-        return likelihood(_theta(prior, means, z))
-
-    sample = sample_posterior(log_likelihood, prior, draws, rng, method)
-    full = _completed(definition, prior, sample.draws, prior_draws(definition, platforms, draws, rng))
-    return Updated(rule, full, sample, platforms)
-
-
-def _free_prior(definition: Definition, learn: str, platforms: tuple[str, ...]) -> JointPrior:
-    outcome = {"alpha": ("alpha",), "slope": ("alpha", SLOPE_ON_PREDICTOR), "full": OUTCOME}[learn]
-    names = (*outcome, *LEVELS, *(OFFSET + platform for platform in platforms[1:]))
-    special = {SLOPE_ON_PREDICTOR: predictor_slope_prior(definition)} if learn == "slope" else {}
-    return JointPrior(names, tuple(special.get(name) or prior_of(definition, name) for name in names))
+    question = question_of(definition, cohort, rule.learn)
+    if method not in METHODS:
+        raise UnknownName.among("method", method, METHODS)
+    if method == "nuts":
+        sample = _by_nuts(question, draws, rng)
+    else:
+        way = "importance" if method == "auto" else method
+        sample = sample_posterior(question.log_likelihood(), question.prior, draws, rng, way)
+        if not sample.ok and method == "auto":
+            sample = _by_nuts(question, draws, rng)
+    before = prior_draws(definition, question.groups.platforms, draws, rng, question.groups)
+    return Updated(rule, _completed(question, sample.draws, before), sample, question.groups)
 
 
-def _theta(prior: JointPrior, means: dict[str, float], z: FloatArray) -> Theta:
-    """Parameters of free rows z; coefficients that are not free stand at their prior means, times k where k is free."""
-    columns = dict(zip(prior.names, z.T, strict=True))
-    k = columns.get(SLOPE_ON_PREDICTOR, np.ones(len(z)))
-    slopes = [columns.get(name, k * means[name]) for name in SLOPES]
-    offsets = [columns[name] for name in prior.names if name.startswith(OFFSET)]
-    return Theta(
-        alpha=columns["alpha"],
-        b1=slopes[0],
-        gamma=np.column_stack(slopes[1:]),
-        mu_x=columns["mu_x"],
-        s_x=np.exp(columns["s_x"]),
-        s_u=np.exp(columns["s_u"]),
-        offset=np.column_stack([np.zeros(len(z)), *offsets]),
-    )
+def _by_nuts(question: Question, draws: int, rng: np.random.Generator) -> PosteriorSample:
+    return nuts_sample(question, draws, int(rng.integers(2**31)))
 
 
-def _completed(definition: Definition, prior: JointPrior, z: FloatArray, from_prior: Draws) -> Draws:
+def _completed(question: Question, z: FloatArray, from_prior: Draws) -> Draws:
     """Join what was updated with the prior of the rest."""
-    updated = {
-        name: natural(mixture, column) for name, mixture, column in zip(prior.names, prior.mixtures, z.T, strict=True)
-    }
-    columns = {name: updated.get(name, from_prior.column(name)) for name in from_prior.names}
-    if SLOPE_ON_PREDICTOR in updated:
-        columns |= _moved_along(definition, from_prior, updated[SLOPE_ON_PREDICTOR])
+    updated = question.columns(z)
+    free = {*question.prior.names}
+    columns = {name: updated[name] if name in free else from_prior.column(name) for name in from_prior.names}
+    if SLOPE_ON_PREDICTOR in free:
+        columns |= _moved_along(question, from_prior, updated[SLOPE_ON_PREDICTOR])
         columns[SLOPE_ON_PREDICTOR] = updated[SLOPE_ON_PREDICTOR]
     return Draws(tuple(columns), np.column_stack(list(columns.values())))
 
 
-def _moved_along(definition: Definition, from_prior: Draws, k: FloatArray) -> dict[str, FloatArray]:
+def _moved_along(question: Question, from_prior: Draws, k: FloatArray) -> dict[str, FloatArray]:
     """Replace the component of prior draws along the published predictor by k times it; what is across it stays."""
-    means = np.array([definition.prior(name).mean for name in SLOPES])
-    variances = np.array([definition.prior(name).sd ** 2 for name in SLOPES])
-    slopes = np.column_stack([from_prior.column(name) for name in SLOPES])
+    names = question.slopes
+    means = np.array([question.definition.prior(name).mean for name in names])
+    variances = np.array([question.definition.prior(name).sd ** 2 for name in names])
+    slopes = np.column_stack([from_prior.column(name) for name in names])
     along = slopes @ (means / variances) / float(means @ (means / variances))
     moved = slopes + (k - along)[:, None] * means
-    return dict(zip(SLOPES, moved.T, strict=True))
+    return dict(zip(names, moved.T, strict=True))
