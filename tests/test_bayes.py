@@ -216,3 +216,16 @@ def test_every_tail_is_right_to_seven_digits(tmp_path, distance):
             problem = pose(raised, study_of([row]))
             # the solver leaves 1e-11 of the prediction, times the slope of the log density, 40 per SD
             assert density_of(problem) == pytest.approx(float(tail), rel=TAIL, abs=TAIL), row["censoring"]
+
+
+def test_the_mode_of_a_pooled_posterior_is_where_its_gradient_vanishes(tmp_path):
+    """`map` without random effects: derivatives of PyMC's log density are 0 there, to what 1e-3 of it leaves open."""
+    model, study = toy_model(tmp_path), study_of(KINDS["value"])
+    found = api.fit(model, study, "map")
+    assert found.ok
+    assert found.individuals is None
+    problem = pose(model, study)
+    best = dict(zip(found.table["parameter"], found.table["estimate"], strict=True))
+    suffix = {"log": "_log__", "logit": "_logodds__", "identity": ""}
+    at = {p.name + suffix[p.prior.transform]: p.prior.to_free(best[p.name]) for p in problem.free}
+    np.testing.assert_allclose(build_pymc(problem).compile_dlogp(mode=FAST)(at), 0.0, atol=2e-2)

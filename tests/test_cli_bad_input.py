@@ -294,6 +294,10 @@ OPTIONS = {
     "unknown option": (("score", "--cohrt", "x.csv"), "--cohrt.*--cohort.* Try: mscpkpd score --help"),
     "missing argument": (("fit", "--out", "run"), "Missing argument"),
     "missing option": (("fit", "model.toml", "study.csv"), "Missing option '--out'"),
+    "random effect of no spread": (
+        ("fit", "model.toml", "study.csv", "--method", "map", "--random", "k_L", "--out", "run"),
+        "--random.*k_L.*declares no random effects",
+    ),
     "negative seed": (fit("study.csv", "model.toml", "--seed", "-1"), "value for '--seed'"),
     "no draws": (fit("study.csv", "model.toml", "--draws", "0"), "value for '--draws'"),
     "unknown method": (

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from mscpkpd.data import study_from_frame
 from mscpkpd.errors import DataError, UnknownName
-from mscpkpd.fitting.api import _posterior_row
+from mscpkpd.fitting.sampled import posterior_row
 from mscpkpd.model.rows import LEVELS, Variability
 from mscpkpd.modelfile import load_model, save_model
 from mscpkpd.noise import Noise
@@ -75,7 +75,7 @@ def test_s2_learned_is_one_minus_the_ratio_of_variances(tmp_path) -> None:
     free = next(p for p in problem.free if p.name == "k")
     prior_sd = math.sqrt(math.log(1 + 0.5**2))
     draws = np.exp(np.random.default_rng(1).normal(math.log(0.1), prior_sd / 2, size=(4, 5000)))
-    row = _posterior_row(problem.model, free, draws, {"r_hat": 1.0, "ess_bulk": 1.0, "ess_tail": 1.0})
+    row = posterior_row(problem.model, free, draws, {"r_hat": 1.0, "ess_bulk": 1.0, "ess_tail": 1.0})
     assert row["learned"] == pytest.approx(0.75, abs=0.01)
     assert {"parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail"} <= set(row)
     assert row["estimate"] == pytest.approx(np.median(draws))

@@ -10,9 +10,9 @@ import pytest
 
 from mscpkpd.data import study_from_frame
 from mscpkpd.errors import FitError, InputError, UnknownName, UsageError
-from mscpkpd.fitting import api
 from mscpkpd.fitting.api import fit, load_fit
 from mscpkpd.fitting.draws import Check, diagnose, highest_density, make_draws
+from mscpkpd.fitting.sampled import from_prior
 from mscpkpd.modelfile import load_model
 
 
@@ -50,7 +50,7 @@ def sampled(mouse, study, monkeypatch):
         stats = {"diverging": np.zeros((chains, draws), bool), "energy": rng.standard_normal((chains, draws))}
         return posterior, stats
 
-    monkeypatch.setattr(api, "sample_chains", from_priors)
+    monkeypatch.setattr("mscpkpd.fitting.sampled.sample_chains", from_priors)
     return fit(mouse, study, "nuts", draws=300, chains=4, seed=2)
 
 
@@ -78,7 +78,7 @@ def test_nuts_names_what_the_data_cannot_inform(sampled):
 
 def test_the_draws_of_one_parameter_do_not_depend_on_the_others(mouse, sampled):
     """Prior-only draws have a stream per parameter (G3)."""
-    again = api._from_prior(mouse, "q0", 2, (4, 300))
+    again = from_prior(mouse, "q0", 2, (4, 300))
     np.testing.assert_array_equal(sampled.posterior.prior_only["q0"], again)
 
 

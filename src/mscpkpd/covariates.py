@@ -17,6 +17,7 @@ from mscpkpd.units import scale_factor, to_unit
 
 __all__ = ["CovariateColumns", "check_line", "factor_of", "parameter_of", "said_of", "track_of"]
 
+IS = " is "  # between a column and one of its categories
 WEIGHTS = ("wt", "weight")  # body weight stands in a field of its own; a parameter of this name is the same
 
 
@@ -130,6 +131,7 @@ class CovariateColumns:
         )
         columns |= dict.fromkeys(name for name in WEIGHTS if any(s.weight is not None for s in self.study.subjects))
         stated = {column: parameter_of(self.model, column) for column in columns}
+        stated |= self._categories()
         if not any(stated.values()):
             return {}
         known = {*self.model.route_names, *self.model.state_names}
@@ -142,6 +144,17 @@ class CovariateColumns:
                 problem = f"column '{column}' is a parameter of the noise of model '{self.model.name}'"
                 self._find(problem, hint="another name for the column: the noise has one value for all")
         return {column: name for column, name in stated.items() if name in needed - noisy}
+
+    def _categories(self) -> dict[str, str]:
+        """Parameters that are 1 for the subjects of a category: sex_female where the column sex says female (P6)."""
+        found = {}
+        for column in ("species", *dict.fromkeys(name for s in self.study.subjects for name, _ in s.covariates)):
+            texts = {_texts(subject).get(column, "").casefold() for subject in self.study.subjects} - {""}
+            for row in self.model.parameters:
+                category = row.name.casefold().removeprefix(f"{column.casefold()}_")
+                if not row.prior.is_free and category != row.name.casefold() and category in texts:
+                    found[f"{column}{IS}{category}"] = row.name
+        return found
 
     def _find(self, problem: str, *, where: str = "", expected: str = "", hint: str = "") -> None:
         self.findings.append(DataError(problem, where=where, expected=expected, hint=hint))
@@ -182,6 +195,10 @@ class CovariateColumns:
         return tuple(given)
 
     def _constant(self, subject: Subject, column: str, name: str) -> float | None:
+        if IS in column:
+            title, category = column.split(IS)
+            said = _texts(subject).get(title, "").casefold()
+            return float(said == category) if said else None
         text = dict(subject.covariates).get(column)
         if text is not None:
             return self._number(subject, column, text)
@@ -242,3 +259,8 @@ class CovariateColumns:
         stated = self._number(self.study.subject(record.subject), column, text)
         hours = record.time * to_unit(f"1 {record.time_unit}", "h")
         return track.at(hours) if stated is None else stated
+
+
+def _texts(subject: Subject) -> dict[str, str]:
+    """Columns of a subject that may hold categories."""
+    return {**dict(subject.covariates), "species": subject.species}

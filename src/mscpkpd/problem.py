@@ -177,7 +177,7 @@ class Problem:
             mine = np.flatnonzero(self.rows.group == k)
             if len(mine) == 0:
                 continue
-            value[mine], part, reason = self._group(group, mine, numbers, places if jacobian else None)
+            value[mine], part, reason = self.predict_group(group, mine, numbers, places if jacobian else None)
             failure = failure or reason
             if part is not None:
                 slope[np.ix_(mine, columns)] = part
@@ -273,9 +273,30 @@ class Problem:
         rows = self.exactly.traced(held + free @ draws)
         return lambda theta: rows((held + free @ theta[:, None]) * alike)
 
-    def _group(
+    def predict_group(
         self, group: Group, mine: np.ndarray, numbers: np.ndarray, places: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None, str]:
+        """Predict rows of one group with values of its own.
+
+        Parameters
+        ----------
+        group : Group
+        mine : array of int, shape (n_mine,)
+            Rows.
+        numbers : array of shape (n_parameters,)
+            Values of the parameters of the system, in its order and their units.
+        places : array of int, shape (n_places,), or None
+            Parameters to differentiate by.
+
+        Returns
+        -------
+        value : array of shape (n_mine,)
+            In the units of the outputs; NaN where the solve failed.
+        slope : array of shape (n_mine, n_places), or None
+            In the units of the outputs by those of the parameters.
+        failure : str
+            Why the solve failed; empty where all is well.
+        """
         times = self.rows.time[mine]
         free = () if places is None else tuple(int(i) for i in places)
         path = solve(

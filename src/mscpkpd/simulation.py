@@ -22,8 +22,8 @@ from mscpkpd.errors import DosingError, UnknownName, UsageError
 from mscpkpd.event_output import EventTable, RowOutput, simulate_events
 from mscpkpd.fitting.result import Fit
 from mscpkpd.model import Model
-from mscpkpd.parameters import Prior
 from mscpkpd.units import to_unit
+from mscpkpd.variability import scale_of
 
 __all__ = ["follow", "simulate"]
 
@@ -32,7 +32,6 @@ AFTER_DOSE = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.
 GRID = 240
 # From so many solves of a schedule on, a model without feedback is solved in batches, so many at a time.
 BATCH_FROM, PORTION, BATCH_TOLERANCE = 1000, 1024, 1e-8
-POSITIVE = Prior("lognormal", (1.0, 1.0))  # transformed scale of a parameter that has no prior of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +191,8 @@ def simulate(
     -----
     A value at the time of a dose is after it (rule E4); in an event table rows count in their order (E1 to E3), steady
     states are solved (E31), and covariates change by the rule declared for them (K1). Between-subject deviations are
-    normal on the transformed scale of their parameter, with one random stream per subject and parameter (G3). From 1000
+    normal on the transformed scale of their parameter (P2; with the spreads of a fit that has them), with one random
+    stream per subject and parameter (G3). From 1000
     solves of a schedule on, a model without feedback is solved in batches by the exact engine: the same to 1e-6.
     """
     if events is not None:
@@ -408,13 +408,32 @@ def _population(
     count = len(next(iter(base.values())))
     values = {name: np.repeat(column[:, None], subjects, axis=1) for name, column in base.items()}
     if subjects > 1:
-        for entry in model.variability:
-            if entry.level == "subject":
-                prior = model.parameter(entry.parameter).prior
-                scale = prior if prior.is_free else POSITIVE
-                eta = np.stack([_deviations(seed, entry.parameter, i, count) for i in range(subjects)], axis=1)
-                values[entry.parameter] = scale.from_free(scale.to_free(values[entry.parameter]) + entry.sd * eta)
+        entries = [entry for entry in model.variability if entry.level == "subject"]
+        etas = [
+            np.stack([_deviations(seed, entry.parameter, i, count) for i in range(subjects)], axis=1)
+            for entry in entries
+        ]
+        names = [entry.parameter for entry in entries]
+        for entry, eta in zip(entries, _correlated(model, names, etas, base), strict=True):
+            scale = scale_of(entry, model.parameter(entry.parameter).prior)
+            sd = base.get(f"omega_sd_{entry.parameter}", np.full(count, entry.sd))[:, None]
+            values[entry.parameter] = scale.from_free(scale.to_free(values[entry.parameter]) + scale.added(sd * eta))
     return _Population(values, _weights(weight, subjects), count, origin)
+
+
+def _correlated(
+    model: Model, names: Sequence[str], etas: Sequence[np.ndarray], base: Mapping[str, np.ndarray]
+) -> Sequence[np.ndarray]:
+    """Deviations with the correlations that a fit has found, else those that the model file states (P7)."""
+    stated = {frozenset((a, b)): r for c in model.covariance if c.level == "subject" for a, b, r in c.correlations}
+    found = [(i, j, base.get(f"corr_{names[j]}__{names[i]}")) for i in range(len(names)) for j in range(i)]
+    if not stated and all(r is None for *_, r in found):
+        return etas
+    matrix = np.tile(np.eye(len(names)), (len(etas[0]), 1, 1))
+    for i, j, r in found:
+        matrix[:, i, j] = matrix[:, j, i] = stated.get(frozenset((names[i], names[j])), 0.0) if r is None else r
+    mixed = np.einsum("dij,jds->ids", np.linalg.cholesky(matrix), np.stack(etas))
+    return list(mixed)
 
 
 def _deviations(seed: int, parameter: str, subject: int, count: int) -> np.ndarray:
@@ -429,7 +448,11 @@ def _base_values(model: Model, draws: Fit | int | None, n_draws: int, seed: int)
         sampled = draws.sample(n_draws, seed)
         fixed = {name: np.full(n_draws, v) for name, v in model.values.items() if name not in sampled}
         held = {p.name for p in model.parameters if not p.prior.is_free}  # fixed by hand after the fit
-        kept = {name: values for name, values in sampled.items() if name in model.parameter_names and name not in held}
+        spreads = ("omega_sd_", "corr_")
+        kept = {
+            name: values for name, values in sampled.items()
+            if (name in model.parameter_names and name not in held) or name.startswith(spreads)
+        }  # fmt: skip
         constant = {name: np.full(n_draws, model.values[name]) for name in held}
         return {**fixed, **kept, **constant}, f"posterior of the {draws.method} fit to '{draws.study.name}'"
     if draws < 1:

@@ -20,6 +20,7 @@ def turnover(name: str, *effect: str) -> Design:
 
 DESIGNS = (
     Design("pk_one_compartment", None, TWICE, ("conc",), ORAL, free=("CL", "V1", "KA", "F")),
+    Design("theophylline", None, bolus("300 mg", "oral"), ("conc",), (0.5, 1, 2, 5, 9, 24), free=("ke", "ka", "CL")),
     Design(
         "pk_two_compartment",
         None,

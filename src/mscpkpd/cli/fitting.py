@@ -39,6 +39,13 @@ __all__ = ["fit"]
 
 MARK = "provenance.json"  # every run folder holds it
 SAMPLING = "For nuts"
+RANDOM_HELP = "Random effects of the fit; none for none. All that the data can tell, unless given."
+COLUMNS = ("parameter", "estimate", "lower", "upper", "unit")
+SAMPLED = (("r_hat", ".4f", "R-hat"), ("ess", ".0f", "ESS"), ("learned", ".2f", "learned"))
+LIKELIHOOD = (
+    ("rse", ".3g", "RSE %"), ("cv", ".3g", "CV %"), ("eta_shrinkage_sd", ".2f", "shrinkage (SD)"),
+    ("eta_shrinkage_var", ".2f", "shrinkage (var)"),
+)  # fmt: skip
 
 
 def fit(
@@ -48,9 +55,12 @@ def fit(
     *,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder for the result; an earlier run is replaced.")],
     values: Values = None,
-    method: Annotated[str, typer.Option(help="nuts, a full posterior, or least_squares, seconds.")] = "nuts",
+    method: Annotated[
+        str, typer.Option(help="nuts, a full posterior; focei, foce, laplace or map; least_squares.")
+    ] = "nuts",
     free: Annotated[str | None, typer.Option(metavar="a,b", help="Parameters to learn, and no others.")] = None,
     fix: Annotated[str | None, typer.Option(metavar="a=1,b=2", help="Parameters held, in the model's units.")] = None,
+    random: Annotated[str | None, typer.Option(metavar="a,b:lot", help=RANDOM_HELP)] = None,
     seed: Seed = 0,
     draws: Annotated[int, typer.Option(min=1, help="Draws kept, each chain.", rich_help_panel=SAMPLING)] = 1000,
     tune: Annotated[int, typer.Option(min=1, help="Warm-up draws, each chain.", rich_help_panel=SAMPLING)] = 1000,
@@ -73,6 +83,7 @@ def fit(
     record = Record(ctx.obj, seed)
     check_place(out, MARK)
     learned, held = read_names(free, "--free"), read_settings(fix, "--fix")
+    varying = False if random == "none" else read_names(random, "--random")
     from mscpkpd.data import read_study
     from mscpkpd.fitting.api import fit as fit_model
     from mscpkpd.modelfile import load_model
@@ -88,14 +99,14 @@ def fit(
     with in_shell_words(*table):
         study = read_study(data, **table)
     with (
-        in_shell_words("method", "free", "fix", "draws", "tune", "chains", "covariates"),
+        in_shell_words("method", "free", "fix", "random", "draws", "tune", "chains", "covariates"),
         progress(f"{method}, {data.name}") as tell,
     ):
         if method == "nuts":
             tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw
         found = fit_model(
             chosen, study, method, free=learned, fix=held or None, seed=seed, draws=draws, tune=tune, chains=chains,
-            progress=tell,
+            progress=tell, random=varying,
         )  # fmt: skip
     from mscpkpd.report import write_fit_run
 
@@ -113,7 +124,9 @@ def fit(
 def _show(found: Fit, out: Path) -> None:
     say(*_lines(found))
     say(f"Interval: {found.table.attrs.get('interval', '')}\n")
-    show_table(("parameter", "estimate", "lower", "upper", "unit", "R-hat", "ESS", "learned", "note"), _rows(found))
+    show_table((*COLUMNS, *(title for _, _, title in _shown(found)), "note"), _rows(found))
+    if found.statistics:
+        say(", ".join(f"{name} {value:.6g}" for name, value in found.statistics.items()))
     say(*(f"- {note}" for note in found.notes))
     say(f"\nRun folder: {out}. Open {out / 'report.html'}")
 
@@ -126,10 +139,17 @@ def _lines(found: Fit) -> Iterator[str]:
     yield from (f"note: {note}" for note in found.study.notes)
 
 
+def _shown(found: Fit) -> tuple[tuple[str, str, str], ...]:
+    """Key, form and title of the numbers behind the estimates: those that the method has."""
+    table = found.summary()
+    of_sampling = () if "rse" in table else SAMPLED
+    return (*of_sampling, *(each for each in LIKELIHOOD if each[0] in table))
+
+
 def _rows(found: Fit) -> Iterator[tuple[str, ...]]:
     for row in table_records(found.summary()):
-        ess = min(row["ess_bulk"], row["ess_tail"])
-        numbers = (_number(row["r_hat"], ".4f"), _number(ess, ".0f"), _number(row["learned"], ".2f"))
+        row["ess"] = min(row["ess_bulk"], row["ess_tail"])
+        numbers = (_number(row[key], form) for key, form, _ in _shown(found))
         estimates = (_number(row[key], ".4g") for key in ("estimate", "lower", "upper"))
         yield (row["parameter"], *estimates, row["unit"], *numbers, row["note"])
 

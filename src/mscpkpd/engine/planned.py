@@ -164,7 +164,9 @@ def function_of(
         How finely intervals are divided.
     mode : str
         "states": of values, doses and layout to `Found`. "rows": of values, doses, layout and pick to picked outputs
-        and `Found`. "linearized": of these to picked outputs, what `pulled` takes, and `Found`.
+        and `Found`. "linearized": of these to picked outputs, what `pulled` takes, and `Found`. "sloped": of these and
+        directions of shape (n_directions, n_parameters) to picked outputs, their derivatives of shape (n_rows,
+        n_directions), and `Found`.
 
     Returns
     -------
@@ -182,7 +184,14 @@ def function_of(
     def linearized(values: Any, doses: Doses, layout: Layout, pick: Pick) -> tuple[Any, Any, Found]:
         return jax.vjp(lambda x: rows(x, doses, layout, pick), values, has_aux=True)
 
-    modes: dict[str, Callable[..., Any]] = {"states": states, "rows": rows, "linearized": linearized}
+    def sloped(values: Any, doses: Doses, layout: Layout, pick: Pick, directions: Any) -> tuple[Any, Any, Found]:
+        found, push, quality = jax.linearize(lambda x: rows(x, doses, layout, pick), values, has_aux=True)
+        moves = directions[:, :, None] * jnp.ones(values.shape[1])
+        return found, jax.vmap(push)(moves).T, quality
+
+    modes: dict[str, Callable[..., Any]] = {
+        "states": states, "rows": rows, "linearized": linearized, "sloped": sloped,
+    }  # fmt: skip
     return modes[mode]
 
 

@@ -112,6 +112,33 @@ class Predictions:
 
         return out, back_through
 
+    def sloped(self, values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predict, with the derivatives of each row by parameters of its own subject.
+
+        Parameters
+        ----------
+        values : array of shape (n_parameters, n_subjects)
+        places : array of int, shape (n_places,)
+            Parameters to differentiate by.
+
+        Returns
+        -------
+        rows : array of shape (n_rows,)
+        slopes : array of shape (n_rows, n_places)
+
+        Raises
+        ------
+        SolveError
+            If a rate or a state is not finite, or the steps would have to be too many.
+        """
+        covariates = self._covariates
+        numbers = values if covariates is None else np.asarray(covariates.put_into(values))
+        directions = np.eye(len(numbers))[places]
+        out, slopes = np.empty(self.count), np.empty((self.count, len(places)))
+        for batch in self._batches:
+            out[batch.rows], slopes[batch.rows], _ = self._resolved(batch, numbers, "sloped", directions)
+        return out, slopes
+
     def traced(self, tried: np.ndarray) -> Callable[[Any], Any]:
         """The same rows as a function that JAX can trace, with steps that are chosen once.
 
@@ -154,7 +181,7 @@ class Predictions:
             raise SolveError("a rate is not finite, or too fast for any number of steps")
         return finite
 
-    def _resolved(self, batch: _Batch, values: np.ndarray) -> tuple[Any, ...]:
+    def _resolved(self, batch: _Batch, values: np.ndarray, mode: str = "linearized", *more: Any) -> tuple[Any, ...]:
         mine = values[:, batch.subjects]
         if not np.all(np.isfinite(mine)):
             raise SolveError("a parameter is not finite")
@@ -163,8 +190,8 @@ class Predictions:
         longest = np.max(longest, keepdims=True) if changing else longest
         resolution = max(self._guessed(met(mine, changing, np.asarray(batch.layout.numbers)), longest))
         while True:
-            solver = solver_of(self.system, batch.shape, self._wanted, resolution, "linearized")
-            found = solver(mine, batch.doses, batch.layout, batch.pick)
+            solver = solver_of(self.system, batch.shape, self._wanted, resolution, mode)
+            found = solver(mine, batch.doses, batch.layout, batch.pick, *more)
             quality = Found(None, *(np.asarray(each) for each in found[-1][1:]))
             finer = max(finer_than(quality, k, resolution, self.tolerance) for k in range(len(batch.subjects)))
             if finer == resolution:

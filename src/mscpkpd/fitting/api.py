@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +16,14 @@ from mscpkpd.data import Study
 from mscpkpd.data.dose_properties import SPREADS, UNUSED
 from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
-from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
-from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress, sample_chains
-from mscpkpd.fitting.result import Fit, Posterior, load_fit, versions
+from mscpkpd.fitting.draws import INTERVAL, Check
+from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
+from mscpkpd.fitting.replicates import observe, row_frame
+from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
+from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
 from mscpkpd.model import Model
-from mscpkpd.problem import FreeParameter, Problem, pose, refuse_impossible_rows, refuse_unclear_columns
+from mscpkpd.population import Population, pose_population
+from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclear_columns
 
 if TYPE_CHECKING:
     import pymc
@@ -30,22 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "load_fit", "to_pymc"]
 
-METHODS = ("least_squares", "nuts")
-COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned", "note")
+METHODS = ("least_squares", "map", "foce", "focei", "laplace", "nuts")
+POPULATION = ("foce", "focei", "laplace")  # methods that are about random effects
 PREDICTIVE_DRAWS = 400
 ASYMPTOTIC_DRAWS = 4000
 LARGEST_ERROR = 1e3  # on the transformed scale: beyond it an estimate says nothing
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How long and how carefully to sample."""
-
-    draws: int = 1000
-    tune: int = 1000
-    chains: int = 4
-    cores: int | None = None
-    target_accept: float = TARGET_ACCEPT
 
 
 def fit(
@@ -63,6 +54,7 @@ def fit(
     cores: int | None = None,
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
+    random: Collection[str] | bool | None = None,
 ) -> Fit:
     """Fit a model to a study.
 
@@ -72,8 +64,10 @@ def fit(
         With values for every parameter.
     study : Study
         Observations and doses.
-    method : {"least_squares", "nuts"}
-        A quick estimate by lmfit, or the full posterior by PyMC and nutpie.
+    method : {"least_squares", "map", "foce", "focei", "laplace", "nuts"}
+        A quick estimate by lmfit that pools all subjects; the mode of the posterior; population maximum likelihood
+        (P11: "focei" is the usual one, "foce" without interaction, "laplace" with the true curvature); or the full
+        posterior by PyMC and nutpie.
     free : collection of str, optional
         Parameters to learn. By default "nuts" learns all with a prior that the observed outputs depend on, and
         "least_squares" those of them that the design identifies.
@@ -91,6 +85,9 @@ def fit(
         Acceptance that the sampler's step size aims at, a probability.
     progress : callable, optional
         Receives draws done and draws wanted, both over all chains.
+    random : collection of str, bool or None
+        Which of the random effects that the model declares are in the fit: "CL" for all its levels, "CL:lot" for one.
+        By default all that the data can tell, and the notes name the others; False for none.
 
     Returns
     -------
@@ -102,15 +99,16 @@ def fit(
     DataError
         If the study does not fit the model (unknown output, wrong unit, ...).
     UnknownName
-        For an unknown method or parameter.
+        For an unknown method, parameter or random effect.
     UsageError
-        If nothing is left to learn or the options contradict each other.
+        If nothing is left to learn, the options contradict each other, or nothing varies where the method needs it.
     FitError
         If the model cannot be solved where the search starts.
 
     Notes
     -----
-    Subjects share their parameters here: variation between them is part of the residual. No row informs a prior and
+    Parameters vary over the levels that ``[variability]`` of the model file declares (P2, P3, P8), but for
+    "least_squares", where variation between subjects is part of the residual. No row informs a prior and
     is fitted: where a study of `prior_source` is in the data, the parameter takes its wide prior, and the notes of
     the fit say so.
     """
@@ -121,20 +119,32 @@ def fit(
             f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
-    problem = _started(pose(model, study, free, fix), start)
+    if method == "least_squares":
+        if random:
+            hint = "method='focei', 'map' or 'nuts', or one subject at a time"
+            raise UsageError(f"random={random!r} with least squares, which pools all subjects", hint=hint)
+        population = None
+        problem = _started(pose(model, study, free, fix), start)
+    else:
+        population = _begun(pose_population(model, study, free, fix, random=random), start)
+        problem = population.problem
     refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
     began = time.time()
-    if method == "least_squares":
+    sampling = Sampling(draws, tune, chains, cores, target_accept)
+    if population is None:
         outcome = _least_squares(problem, choose=free is None)
+    elif method != "nuts":
+        outcome = _approximate(population, method, seed)
     else:
-        outcome = _nuts(problem, seed, Sampling(draws, tune, chains, cores, target_accept), progress)
+        outcome = sampled_fit(population, seed, sampling, progress)
     settings = {
         "method": method,
         "seed": seed,
         "seconds": round(time.time() - began, 1),
         "free": list(outcome.names),
         "fixed": dict(fix or {}),
+        "random": [f"{e.parameter}:{e.level}" for e in population.effects] if population else [],
         "uninformed": list(problem.uninformed),
         "covariates": {name: problem.rows.rules.get(name, "constant") for name in problem.rows.covariates},
         "tolerance": problem.tolerance,
@@ -142,15 +152,22 @@ def fit(
         **outcome.settings,
     }
     notes = (*_notes(problem), *outcome.notes)
-    predictions = _predictions(problem, outcome.posterior, seed)
+    predictions = outcome.predictions
+    if predictions is None:
+        predictions = _predictions(problem, outcome.posterior, seed)
     return Fit(
         problem.model, study, method, outcome.table, outcome.posterior, outcome.draws, outcome.checks, notes,
-        predictions, settings,
+        predictions, settings, outcome.individuals,
     )  # fmt: skip
 
 
 def to_pymc(
-    model: Model, study: Study, *, free: Collection[str] | None = None, fix: Mapping[str, float] | None = None
+    model: Model,
+    study: Study,
+    *,
+    free: Collection[str] | None = None,
+    fix: Mapping[str, float] | None = None,
+    random: Collection[str] | bool | None = None,
 ) -> pymc.Model:
     """Translate a model and a study into an ordinary PyMC model.
 
@@ -162,6 +179,9 @@ def to_pymc(
         Parameters to learn, by default all with a prior that the observed outputs depend on.
     fix : mapping of str to float, optional
         Parameters held at these values, in the units of the model.
+    random : collection of str, bool or None
+        Random effects, as in `fit`: spreads are ``omega_sd_CL``, effects ``eta_CL`` over the groups of their level,
+        sampled in units of their spread.
 
     Returns
     -------
@@ -182,25 +202,17 @@ def to_pymc(
     depends on are not in the model: their posterior is their prior.
     """
     from mscpkpd.fitting.bayes import build_pymc
+    from mscpkpd.fitting.hierarchy import build_hierarchy
 
-    problem = pose(model, study, free, fix)
-    refuse_unclear_columns(problem, free)
-    if problem.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
+    population = pose_population(model, study, free, fix, random=random)
+    refuse_unclear_columns(population.problem, free)
+    if population.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
         teach_jax()
-    return build_pymc(problem)
-
-
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    names: tuple[str, ...]
-    table: pd.DataFrame
-    posterior: Posterior
-    draws: Any
-    checks: tuple[Check, ...]
-    notes: tuple[str, ...]
-    settings: Mapping[str, Any]
+    if population.levels:
+        return build_hierarchy(population)
+    return build_pymc(population.problem)
 
 
 def _started(problem: Problem, start: Fit | None) -> Problem:
@@ -209,6 +221,28 @@ def _started(problem: Problem, start: Fit | None) -> Problem:
     known = dict(zip(start.table["parameter"], start.table["estimate"], strict=True))
     moved = tuple(replace(p, start=_or(known.get(p.name), p.start)) for p in problem.free)
     return replace(problem, free=moved)
+
+
+def _begun(population: Population, start: Fit | None) -> Population:
+    """The same population, starting from the estimates of an earlier fit, spreads included."""
+    if start is None:
+        return population
+    known = dict(zip(start.table["parameter"], start.table["estimate"], strict=True))
+    levels = tuple(
+        replace(level, effects=tuple(replace(e, sd=_or(known.get(e.omega_sd), e.sd)) for e in level.effects))
+        for level in population.levels
+    )
+    return replace(population, problem=_started(population.problem, start), levels=levels)
+
+
+def _approximate(population: Population, method: str, seed: int) -> Outcome:
+    from mscpkpd.fitting.approximate import approximate_fit
+
+    if method in POPULATION and not population.levels:
+        reasons = "; ".join(population.notes) or f"model '{population.problem.model.name}' declares no random effects"
+        hint = "a row in [variability] of the model file, or method='map' or 'least_squares', which need none"
+        raise UsageError(f"nothing varies between subjects: {reasons}", hint=hint)
+    return approximate_fit(population, method, seed)
 
 
 def _or(value: float | None, default: float) -> float:
@@ -256,57 +290,7 @@ def _notes_of_sampling(problem: Problem) -> Iterator[str]:
         yield f"one value for each subject: the noise of {', '.join(single)} contains the spread between subjects (T9)"
 
 
-def _nuts(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> _Outcome:
-    learned, stats = sample_chains(
-        problem, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
-        target_accept=how.target_accept, progress=progress,
-    )  # fmt: skip
-    prior_only = {name: _from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
-    diagnostics, checks = diagnose(learned, stats)
-    rows = [_posterior_row(problem.model, p, learned[p.name], dict(diagnostics.loc[p.name])) for p in problem.free]
-    rows += [_prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
-    table = _table(rows, f"median with {INTERVAL:.0%} highest-density interval")
-    notes: tuple[str, ...] = ()
-    if problem.uninformed:
-        notes = (f"prior only, since no observed output depends on them: {', '.join(problem.uninformed)}",)
-    settings = {
-        "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
-        "engine": problem.sampled_by,
-    }  # fmt: skip
-    everything = {**learned, **prior_only}
-    return _Outcome(
-        problem.names, table, Posterior(learned, prior_only), make_draws(everything, stats), checks, notes, settings
-    )
-
-
-def _from_prior(model: Model, name: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
-    # one stream per parameter: another parameter in the model changes nothing here (G3)
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    return np.asarray(model.parameter(name).prior.sample(rng, shape[0] * shape[1])).reshape(shape)
-
-
-def _posterior_row(
-    model: Model, p: FreeParameter, values: np.ndarray, diagnostics: Mapping[str, Any]
-) -> dict[str, Any]:
-    lower, upper = highest_density(values)
-    prior_sd = p.prior.free_moments()[1]
-    learned = 1.0 - float(np.var(p.prior.to_free(values), ddof=1)) / prior_sd**2
-    return {
-        "parameter": p.name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
-        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(p.name).unit, **diagnostics,
-        "learned": learned, "note": "wide prior" if p.widened_for else "",
-    }  # fmt: skip
-
-
-def _prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
-    lower, upper = highest_density(values)
-    return {
-        "parameter": name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
-        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(name).unit, "learned": 0.0, "note": "prior only",
-    }  # fmt: skip
-
-
-def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
+def _least_squares(problem: Problem, *, choose: bool) -> Outcome:
     from mscpkpd.fitting.least_squares import estimate, identified, quantile
 
     names, reasons = identified(problem) if choose else (problem.names, {})
@@ -334,7 +318,7 @@ def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
     for name, value in found.noise.items():
         unit = problem.model.parameter(name).unit
         rows.append({"parameter": name, "estimate": value, "unit": unit, "note": "from the residuals"})
-    table = _table(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
+    table = table_of(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
     notes = tuple(f"{name} held at {problem.model.parameter(name).value:.4g}: {why}" for name, why in reasons.items())
     if notes:
         notes = (
@@ -343,7 +327,7 @@ def _least_squares(problem: Problem, *, choose: bool) -> _Outcome:
         )
     posterior = _asymptotic(problem, found.names, found.free_values, found.covariance, found.noise)
     settings = {"degrees_of_freedom": found.degrees, "message": found.message}
-    return _Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
+    return Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
 
 
 def _moved(problem: Problem, found: Estimate) -> Problem:
@@ -381,13 +365,6 @@ def _asymptotic(
     return Posterior({**values, **{name: np.full((1, ASYMPTOTIC_DRAWS), x) for name, x in noise.items()}})
 
 
-def _table(rows: list[dict[str, Any]], interval: str) -> pd.DataFrame:
-    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    table["note"] = table["note"].fillna("")
-    table.attrs["interval"] = interval
-    return table
-
-
 def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFrame:
     """Every row with the median of its prediction and the 95 % band of prediction and of new observations."""
     flat = posterior.flat()
@@ -400,42 +377,6 @@ def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFr
         theta = np.array([flat[name][k] if name in flat else start[name] for name in problem.names])
         f = problem.predict(theta).value
         means.append(f)
-        seen.append(_observe(problem, f, problem.values(theta), rng))
-    rows = problem.rows
-    low, high = 50 * (1 - INTERVAL), 50 * (1 + INTERVAL)
-    mean, new = np.array(means), np.array(seen)
-    return pd.DataFrame(
-        {
-            "subject": rows.subject,
-            "output": [rows.outputs[k] for k in rows.output],
-            "time": rows.time,
-            "kind": rows.kind,
-            "observed": rows.value,
-            "sd": rows.sd,
-            "n": rows.count,
-            "lower_limit": rows.lower,
-            "upper_limit": rows.upper,
-            "predicted": np.median(mean, axis=0),
-            "lower": np.percentile(mean, low, axis=0),
-            "upper": np.percentile(mean, high, axis=0),
-            "lower_new": np.percentile(new, low, axis=0),
-            "upper_new": np.percentile(new, high, axis=0),
-            "where": rows.where,
-        }
-    )
-
-
-def _observe(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """A new observation of every row: one subject, or the mean of as many subjects as the row has."""
-    rows, out = problem.rows, np.array(f)
-    for k, name in enumerate(rows.outputs):
-        noise, mine = problem.model.output(name).noise, rows.output == k
-        own = mine & np.isfinite(rows.sd)
-        for of_log in (False, True):  # the sd of a median is one of the logarithm
-            rest = own & ((rows.kind == "logmean") == of_log)
-            error = rng.standard_normal(int(rest.sum())) * rows.sd[rest] / np.sqrt(rows.count[rest])
-            out[rest] = f[rest] * np.exp(error) if of_log else f[rest] + error
-        rest = mine & ~own
-        if noise is not None and np.any(rest):
-            out[rest] = noise.sample(rng, f[rest], values)
-    return out
+        seen.append(observe(problem, f, problem.values(theta), rng))
+    mean = np.array(means)
+    return row_frame(problem.rows, np.median(mean, axis=0), mean, np.array(seen))

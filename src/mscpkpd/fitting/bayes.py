@@ -6,7 +6,7 @@ every kind of row has its likelihood (rules R1 to R8 and B1 to B16 of the conven
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from mscpkpd.observations import Rows
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem
 
-__all__ = ["THETA", "build_pymc"]
+__all__ = ["THETA", "build_pymc", "density_of", "likelihood", "natural_of", "placed", "variable"]
 
 FRAME, THETA = "frame", "theta"
 TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
@@ -51,7 +51,7 @@ def build_pymc(problem: Problem, frame: Frame | None = None) -> pm.Model:
     """
     with pm.Model(coords={"row": np.arange(len(problem.rows))}) as model:
         if frame is None:
-            free = {parameter.name: _variable(parameter.name, parameter.prior) for parameter in problem.free}
+            free = {parameter.name: variable(parameter.name, parameter.prior) for parameter in problem.free}
             theta = pt.stack([free[name] for name in problem.names])
         else:
             theta = _framed(problem, frame)
@@ -59,7 +59,7 @@ def build_pymc(problem: Problem, frame: Frame | None = None) -> pm.Model:
         prediction = PredictionOp(problem)(theta)[0]
         values: dict[str, Any] = {**problem.model.values, **free}
         for k, name in enumerate(problem.rows.outputs):
-            _likelihood(problem, k, name, prediction, values)
+            likelihood(problem, k, name, prediction, values)
     return model
 
 
@@ -68,23 +68,38 @@ def _framed(problem: Problem, frame: Frame) -> Any:
 
     Written with few vector operations, because each operation costs compile time.
     """
-    x = pm.Flat(FRAME, shape=len(problem.free), initval=np.zeros(len(problem.free)))
+    z = placed(frame)
+    priors = [parameter.prior for parameter in problem.free]
+    pm.Potential("prior", density_of(priors, z))
+    return pm.Deterministic(THETA, natural_of(priors, z))
+
+
+def placed(frame: Frame) -> Any:
+    """Transformed parameters of a new flat variable, the coordinates of a frame."""
+    x = pm.Flat(FRAME, shape=len(frame.center), initval=np.zeros(len(frame.center)))
     z = pt.constant(frame.center) + pt.dot(pt.constant(frame.axes), x)
     if frame.exchange:
         i, j = frame.exchange
         s, d = z[i], z[j]
         z = pt.set_subtensor(pt.set_subtensor(z[i], pt.softplus(d) - s)[j], pt.softplus(-d) - s)
-    priors = [parameter.prior for parameter in problem.free]
+    return z
+
+
+def natural_of(priors: Sequence[Prior], z: Any) -> Any:
+    """Natural values of transformed parameters."""
     log = np.array([prior.transform == "log" for prior in priors])
     logit = np.array([prior.transform == "logit" for prior in priors])
-    natural = pt.switch(log, pt.exp(z), pt.switch(logit, pt.sigmoid(z), z))
+    return pt.switch(log, pt.exp(z), pt.switch(logit, pt.sigmoid(z), z))
+
+
+def density_of(priors: Sequence[Prior], z: Any) -> Any:
+    """Log density of transformed parameters, up to a constant."""
     moments = np.array([prior.free_moments() for prior in priors])
     gaussian = np.array([prior.family in ("lognormal", "logitnormal", "normal") for prior in priors])
     density = pt.sum(pt.switch(gaussian, -0.5 * ((z - moments[:, 0]) / moments[:, 1]) ** 2, 0.0))
     for k in np.flatnonzero(~gaussian):
-        density += _other_density(priors[k], z[k])
-    pm.Potential("prior", density)
-    return pm.Deterministic(THETA, natural)
+        density += _other_density(priors[int(k)], z[k])
+    return density
 
 
 def _other_density(prior: Prior, z: Any) -> Any:
@@ -97,7 +112,7 @@ def _other_density(prior: Prior, z: Any) -> Any:
     raise ParameterError(f"prior {prior} cannot be sampled", expected="a continuous prior")
 
 
-def _variable(name: str, prior: Prior) -> Any:
+def variable(name: str, prior: Prior) -> Any:
     """Random variable of a prior; PyMC gives the logit-normal no transform, and a sampler would walk out of (0, 1)."""
     family, arguments = _distribution(name, prior)
     if family is pm.LogitNormal:
@@ -118,7 +133,7 @@ def _distribution(name: str, prior: Prior) -> tuple[Any, tuple[float, ...]]:
     raise ParameterError(f"prior {prior} of '{name}' cannot be sampled", expected="a continuous prior")
 
 
-def _likelihood(problem: Problem, k: int, name: str, prediction: Any, values: Mapping[str, Any]) -> None:
+def likelihood(problem: Problem, k: int, name: str, prediction: Any, values: Mapping[str, Any]) -> None:
     """Add the rows of one output, by kind."""
     rows, noise = problem.rows, problem.model.output(name).noise
     for kind in sorted(set(rows.kind[rows.output == k])):

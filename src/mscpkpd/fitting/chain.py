@@ -20,6 +20,8 @@ import numpy as np
 
 from mscpkpd.fitting.draws import arrays_of
 from mscpkpd.fitting.frame import Frame
+from mscpkpd.fitting.parametrization import draw_names
+from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 
 __all__ = ["Job", "compile_problem", "run_chain"]
@@ -34,7 +36,7 @@ class Job:
 
     Attributes
     ----------
-    problem : Problem
+    problem : Problem or Population
     frame : Frame
         Coordinates in which the posterior is about standard normal.
     draws, tune : int
@@ -45,7 +47,7 @@ class Job:
         Where results go, one file per chain.
     """
 
-    problem: Problem
+    problem: Problem | Population
     frame: Frame
     draws: int
     tune: int
@@ -54,7 +56,7 @@ class Job:
     folder: str
 
 
-def compile_problem(problem: Problem, frame: Frame, passed: Callable[[], None]) -> Any:
+def compile_problem(problem: Problem | Population, frame: Frame, passed: Callable[[], None]) -> Any:
     """Compile the PyMC model of a problem in a frame for the sampler; `passed` is called at each draw.
 
     What the exact engine solves becomes one compiled function; everything else calls back into Python.
@@ -63,11 +65,12 @@ def compile_problem(problem: Problem, frame: Frame, passed: Callable[[], None]) 
     import pymc
 
     from mscpkpd.fitting.bayes import THETA, build_pymc
+    from mscpkpd.fitting.hierarchy import build_hierarchy
     from mscpkpd.fitting.op import TollOp
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba announces that it calls back into Python for the prediction
-        model = build_pymc(problem, frame)
+        model = build_hierarchy(problem, frame) if isinstance(problem, Population) else build_pymc(problem, frame)
         with model:
             pymc.Deterministic(TOLL, TollOp(passed)(model[THETA][0]))
         if problem.sampled_by == "stiff":
@@ -92,7 +95,12 @@ def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray]
         target_accept=job.target_accept, save_warmup=False,
     )  # fmt: skip
     values, statistics = arrays_of(trace, "theta")
-    return {name: values[..., k] for k, name in enumerate(job.problem.names)}, statistics
+    return {name: values[..., k] for k, name in enumerate(drawn(job.problem))}, statistics
+
+
+def drawn(problem: Problem | Population) -> tuple[str, ...]:
+    """Names of what a sampler draws."""
+    return draw_names(problem) if isinstance(problem, Population) else problem.names
 
 
 class _Meter:

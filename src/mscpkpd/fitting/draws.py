@@ -80,8 +80,9 @@ def read_draws(path: Path) -> Any:
 
 
 def split_draws(draws: Any) -> dict[str, np.ndarray]:
-    """Posterior of an ArviZ object as plain arrays of shape (chain, draw)."""
-    return {str(name): np.asarray(draws["posterior"][name].values) for name in draws["posterior"].data_vars}
+    """Posterior of an ArviZ object as plain arrays of shape (chain, draw); random effects, which have more, stay."""
+    found = {str(name): np.asarray(draws["posterior"][name].values) for name in draws["posterior"].data_vars}
+    return {name: values for name, values in found.items() if values.ndim == 2}
 
 
 def arrays_of(trace: Any, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:

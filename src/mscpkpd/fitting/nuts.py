@@ -18,7 +18,9 @@ import numpy as np
 
 from mscpkpd.errors import FitError
 from mscpkpd.fitting.chain import Job
-from mscpkpd.fitting.frame import find_frame
+from mscpkpd.fitting.frame import Frame, find_frame
+from mscpkpd.fitting.parametrization import parametrized
+from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 
 __all__ = ["TARGET_ACCEPT", "Progress", "sample_chains"]
@@ -42,7 +44,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def sample_chains(
-    problem: Problem,
+    problem: Problem | Population,
     *,
     draws: int,
     tune: int,
@@ -51,12 +53,13 @@ def sample_chains(
     cores: int | None = None,
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
+    frame: Frame | None = None,
 ) -> tuple[Arrays, Arrays]:
     """Sample chains of a problem.
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem or Population
     draws, tune, chains : int
         Draws kept and warm-up draws of each chain; number of chains.
     seed : int
@@ -67,6 +70,8 @@ def sample_chains(
         Acceptance that the step size aims at.
     progress : callable, optional
         Receives draws done and draws wanted.
+    frame : Frame, optional
+        Coordinates of the sampler; found here for a `Problem`.
 
     Returns
     -------
@@ -79,7 +84,11 @@ def sample_chains(
     """
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(chains)]
     workers = max(1, min(cores or os.cpu_count() or 1, chains))
-    frame = find_frame(problem)
+    if frame is None:
+        if isinstance(problem, Population):
+            problem, frame = parametrized(problem)
+        else:
+            frame = find_frame(problem)
     with tempfile.TemporaryDirectory(prefix="mscpkpd-") as folder:
         jobs = [
             Job(

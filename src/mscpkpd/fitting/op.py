@@ -10,9 +10,10 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 
+from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 
-__all__ = ["PredictionOp", "TollOp"]
+__all__ = ["CaseOp", "PredictionOp", "TollOp"]
 
 
 class PredictionOp(Op):
@@ -47,6 +48,51 @@ class PredictionOp(Op):
     def pullback(self, inputs: list[Variable], outputs: list[Variable], cotangents: list[Variable]) -> list[Variable]:  # noqa: ARG002
         """Vector-Jacobian product (PyTensor 3)."""
         return [pt.dot(cotangents[0], outputs[1])]
+
+    def L_op(self, inputs: list[Variable], outputs: list[Variable], output_grads: list[Variable]) -> list[Variable]:  # noqa: N802
+        """Vector-Jacobian product (PyTensor 2)."""
+        return self.pullback(inputs, outputs, output_grads)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class CaseOp(Op):
+    """Parameters of each case in, predictions of all rows and their derivatives out; as `PredictionOp` otherwise.
+
+    Parameters
+    ----------
+    population : Population
+        Bound model, study and random effects.
+    """
+
+    __props__ = ()
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        moving = [population.positions[name] for name in population.moving]
+        self.moving = np.array(moving, dtype=int)
+        self._place = np.eye(len(population.positions))[:, self.moving]
+        self._members = np.eye(len(population.group))[:, population.case]
+
+    def make_node(self, values: Any) -> Apply:
+        """Values of shape (n_parameters, n_cases) to predictions (n_rows,) and derivatives (n_rows, n_moving)."""
+        rows, moving = len(self.population.case), len(self.moving)
+        outputs = [pt.tensor(dtype="float64", shape=(rows,)), pt.tensor(dtype="float64", shape=(rows, moving))]
+        return Apply(self, [pt.as_tensor_variable(values)], outputs)
+
+    def perform(self, node: Apply, inputs: list[np.ndarray], output_storage: list[list[np.ndarray]]) -> None:  # noqa: ARG002
+        """Solve every case once."""
+        found = self.population.solved(np.asarray(inputs[0], dtype=float), self.moving)
+        output_storage[0][0], output_storage[1][0] = found
+
+    def pullback(self, inputs: list[Variable], outputs: list[Variable], cotangents: list[Variable]) -> list[Variable]:  # noqa: ARG002
+        """Vector-Jacobian product (PyTensor 3): a row moves with the parameters of its own case alone."""
+        each = cotangents[0][:, None] * outputs[1]
+        return [pt.dot(pt.constant(self._place), pt.dot(pt.constant(self._members), each).T)]
 
     def L_op(self, inputs: list[Variable], outputs: list[Variable], output_grads: list[Variable]) -> list[Variable]:  # noqa: N802
         """Vector-Jacobian product (PyTensor 2)."""

@@ -17,10 +17,10 @@ from mscpkpd.data import Study, read_study
 from mscpkpd.errors import FitError, InputError
 from mscpkpd.files import whole_folder
 from mscpkpd.fitting.draws import Check, Draws, make_draws, read_draws, split_draws, write_draws
-from mscpkpd.model import Model
+from mscpkpd.model import LEVELS, Model
 from mscpkpd.modelfile import load_model, save_model
 
-__all__ = ["LITTLE", "Fit", "Posterior", "load_fit", "versions"]
+__all__ = ["LITTLE", "Fit", "Outcome", "Posterior", "load_fit", "versions"]
 
 LITTLE = 0.1  # share of the prior variance under which a parameter has learned nothing worth the name
 MARK = "provenance.json"  # every run folder holds it
@@ -46,6 +46,35 @@ class Posterior:
 
 
 @dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a method found; `Fit` adds what it was found for.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What was estimated.
+    table : pandas.DataFrame
+    posterior : Posterior
+    draws : arviz object or None
+    checks : tuple of Check
+    notes : tuple of str
+    settings : mapping
+    individuals, predictions : pandas.DataFrame or None
+        Of a fit with random effects.
+    """
+
+    names: tuple[str, ...]
+    table: pd.DataFrame
+    posterior: Posterior
+    draws: Any
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+    individuals: pd.DataFrame | None = None
+    predictions: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Fit:
     """The result of fitting a model to a study.
 
@@ -56,7 +85,7 @@ class Fit:
     study : Study
         The data.
     method : str
-        "least_squares" or "nuts".
+        "least_squares", "map", "foce", "focei", "laplace" or "nuts".
     table : pandas.DataFrame
         One row per parameter; see `summary`.
     posterior : Posterior
@@ -71,6 +100,9 @@ class Fit:
         Every row of the data with its prediction, lower and upper limit.
     settings : mapping
         Method, seed, numbers of draws, versions, times.
+    individuals : pandas.DataFrame or None
+        Of a fit with random effects: the effects of each subject (lot, study, ...) with their standard deviations,
+        and the individual parameters.
 
     Notes
     -----
@@ -87,6 +119,21 @@ class Fit:
     notes: tuple[str, ...]
     predictions: pd.DataFrame
     settings: Mapping[str, Any]
+    individuals: pd.DataFrame | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the fit may be used: `converged` under the short name that solves have, too."""
+        return self.converged
+
+    @property
+    def statistics(self) -> Mapping[str, float]:
+        """Numbers of the whole fit (S4 to S7), as far as its method knows them.
+
+        ``minus2ll``, ``ofv`` (P9), ``log_likelihood``, ``aic``, ``bic_obs``, ``bic_subjects``, ``condition_number``,
+        ``eps_shrinkage_sd``, and counts.
+        """
+        return dict(self.settings.get("statistics", {}))
 
     @property
     def converged(self) -> bool:
@@ -132,7 +179,9 @@ class Fit:
             Columns parameter, estimate, lower, upper (95 %), sd, unit, r_hat, ess_bulk, ess_tail, learned. The
             estimate is the posterior median or the optimum; `learned` is 1 - var(posterior)/var(prior) on the
             transformed scale of the parameter (rule S2), and empty for least squares. The kind of interval stands
-            in ``summary().attrs["interval"]``.
+            in ``summary().attrs["interval"]``. A fit with random effects has their spreads as ``omega_sd_CL`` and
+            ``omega2_CL`` (P4), correlations and covariances, and as far as its method knows them the columns rse and cv
+            (in %), eta_shrinkage_sd, eta_shrinkage_var (S7) and sd_sandwich.
 
         Notes
         -----
@@ -208,6 +257,8 @@ class Fit:
         """
         self.table.to_csv(folder / "summary.csv", index=False)
         self.predictions.to_csv(folder / "predictions.csv", index=False)
+        if self.individuals is not None:
+            self.individuals.to_csv(folder / "individuals.csv", index=False)
         draws = self.draws if self.draws is not None else make_draws(self.posterior.learned, {})
         write_draws(draws, folder / "draws.nc")
         save_model(self.model, folder / "model.toml")
@@ -218,6 +269,7 @@ class Fit:
             "study": self.study.name,
             "data_digest": self.study.digest,
             "interval": self.table.attrs.get("interval", ""),
+            "individuals": "" if self.individuals is None else self.individuals.attrs.get("kind", ""),
             "prior_only": sorted(self.posterior.prior_only),
             "checks": [asdict(check) for check in self.checks],
             "notes": list(self.notes),
@@ -229,7 +281,13 @@ class Fit:
         head = f"{self.method} fit of '{self.model.name}' to '{self.study.name}'\n{self.verdict}\n"
         kind = self.table.attrs.get("interval", "")
         body = self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}")
-        return f"{head}\nInterval: {kind}\n{body}\n" + "".join(f"- {note}\n" for note in self.notes)
+        whole = f"{_numbers_text(self.statistics)}\n" if self.statistics else ""
+        return f"{head}{whole}\nInterval: {kind}\n{body}\n" + "".join(f"- {note}\n" for note in self.notes)
+
+
+def _numbers_text(statistics: Mapping[str, float]) -> str:
+    shown = ("minus2ll", "ofv", "aic", "bic_obs", "bic_subjects", "condition_number", "eps_shrinkage_sd")
+    return ", ".join(f"{name} {statistics[name]:.6g}" for name in shown if name in statistics)
 
 
 def load_fit(folder: str | Path) -> Fit:
@@ -257,7 +315,8 @@ def load_fit(folder: str | Path) -> Fit:
     try:
         record = json.loads((folder / MARK).read_text())
         table = pd.read_csv(folder / "summary.csv", dtype={"note": str})  # else all blank is a column of numbers
-        predictions = pd.read_csv(folder / "predictions.csv")
+        predictions = pd.read_csv(folder / "predictions.csv", dtype={"subject": str})  # "01" is a name
+        individuals = _individuals(folder, record.get("individuals", ""))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} is no run folder: {error}", hint="the folder given to fit --out") from error
     table["note"] = table["note"].fillna("")
@@ -281,7 +340,17 @@ def load_fit(folder: str | Path) -> Fit:
         tuple(record["notes"]),
         predictions,
         record["settings"],
+        individuals,
     )
+
+
+def _individuals(folder: Path, kind: str) -> pd.DataFrame | None:
+    path = folder / "individuals.csv"
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path, dtype=dict.fromkeys(LEVELS, str), keep_default_na=False)
+    table.attrs["kind"] = kind
+    return table
 
 
 def versions() -> dict[str, str]:

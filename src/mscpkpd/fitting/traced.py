@@ -13,7 +13,7 @@ import numpy as np
 from pytensor.link.jax.dispatch import jax_funcify
 
 from mscpkpd.engine.compiled import calling
-from mscpkpd.fitting.op import PredictionOp, TollOp
+from mscpkpd.fitting.op import CaseOp, PredictionOp, TollOp
 
 __all__ = ["teach_jax"]
 
@@ -21,6 +21,7 @@ __all__ = ["teach_jax"]
 def teach_jax() -> None:
     """Register the operations of this package; more than once is as good as once."""
     jax_funcify.register(PredictionOp, _predictions)
+    jax_funcify.register(CaseOp, _cases)
     jax_funcify.register(TollOp, _toll)
 
 
@@ -31,6 +32,17 @@ def _predictions(op: PredictionOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]
 
     def predicted(theta: Any) -> tuple[Any, Any]:
         return rows(theta), unused
+
+    return predicted
+
+
+def _cases(op: CaseOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]:
+    """The same for cases with parameters of their own."""
+    rows = op.population.traced()
+    unused = np.full((len(op.population.case), len(op.moving)), np.nan)
+
+    def predicted(values: Any) -> tuple[Any, Any]:
+        return rows(values), unused
 
     return predicted
 

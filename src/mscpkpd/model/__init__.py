@@ -2,6 +2,6 @@
 
 from mscpkpd.model.checks import check
 from mscpkpd.model.description import Model
-from mscpkpd.model.rows import LEVELS, VIABLE, Derived, Output, Route, State, Variability
+from mscpkpd.model.rows import LEVELS, VIABLE, Covariance, Derived, Output, Route, State, Variability
 
-__all__ = ["LEVELS", "VIABLE", "Derived", "Model", "Output", "Route", "State", "Variability", "check"]
+__all__ = ["LEVELS", "VIABLE", "Covariance", "Derived", "Model", "Output", "Route", "State", "Variability", "check"]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Iterator
 
 from mscpkpd.errors import ModelError, MscError, UnknownName
-from mscpkpd.expressions import TIME, Expression, check_name
+from mscpkpd.expressions import TIME, Expression, check_name, parse_call
 from mscpkpd.model.description import Model
-from mscpkpd.model.rows import LEVELS, VIABLE, Output, Route, Variability
+from mscpkpd.model.rows import FORMS, LEVELS, SHAPES, VIABLE, Covariance, Output, Route, Variability
 from mscpkpd.model.unit_checks import unit_findings
 
 __all__ = ["check"]
@@ -97,6 +97,8 @@ def _uses(model: Model) -> Iterator[MscError]:
         yield from _route_uses(route, model, reach)
     for row in model.variability:
         yield from _variability_uses(row, model)
+    for covariance in model.covariance:
+        yield from _covariance_uses(covariance, model)
     for name in sorted(set(model.conserved) - set(model.state_names)):
         yield UnknownName.among("state", name, model.state_names, where="conserved")
 
@@ -139,6 +141,49 @@ def _variability_uses(row: Variability, model: Model) -> Iterator[MscError]:
         yield ModelError(
             f"SD between {row.level}s is {row.sd:g}", where=where, expected="0 or more", hint="0 for no spread"
         )
+    if row.prior is not None and not (row.prior.transform == "log" or row.prior.family == "fixed"):
+        hint = 'prior = "halfnormal(1)", or "fixed" to hold the SD'
+        yield ModelError(f"prior of the SD is {row.prior}", where=where, expected="one of positive numbers", hint=hint)
+    yield from _shape_uses(row, where)
+
+
+def _shape_uses(row: Variability, where: str) -> Iterator[MscError]:
+    """A shape has a name and arguments of `SHAPES` (P2)."""
+    if not row.shape:
+        return
+    expected = "lognormal, normal, logitnormal, logitnormal(lo, hi) or boxcox(lambda)"
+    try:
+        name, given = parse_call(row.shape, where)
+    except MscError as error:
+        yield error
+        return
+    numbers = [x for x in given if not isinstance(x, str)]
+    counts = {"lognormal": (0,), "normal": (0,), "logitnormal": (0, 2), "boxcox": (1,)}
+    if name not in SHAPES:
+        yield UnknownName.among("shape", name, SHAPES, where=where)
+    elif len(numbers) < len(given) or len(numbers) not in counts[name] or numbers != sorted(set(numbers)):
+        yield ModelError(f"shape is '{row.shape}'", where=where, expected=expected, hint='shape = "boxcox(0.5)"')
+
+
+def _covariance_uses(row: Covariance, model: Model) -> Iterator[MscError]:
+    where = f"[covariance].{row.level}"
+    varying = [each.parameter for each in model.variability if each.level == row.level]
+    if row.level not in LEVELS:
+        yield UnknownName.among("level", row.level, LEVELS, where=where)
+    if row.form not in FORMS:
+        yield UnknownName.among("form", row.form, FORMS, where=where)
+    if not row.lkj > 0:
+        hint = "2, or 1 for a flat prior"
+        yield ModelError(f"lkj is {row.lkj:g}", where=where, expected="a number above 0", hint=hint)
+    for a, b, r in row.correlations:
+        for name in (a, b):
+            if name not in varying:
+                yield UnknownName.among("varying parameter", name, varying, where=where)
+        if not -1 < r < 1 or a == b:
+            problem = f"corr_{a}__{b} is {r:g}"
+            yield ModelError(problem, where=where, expected="two parameters and a number between -1 and 1")
+    if row.form == "diagonal" and row.correlations:
+        yield ModelError("a diagonal form with correlations", where=where, hint='form = "full"')
 
 
 class _Reach:

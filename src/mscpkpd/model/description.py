@@ -14,7 +14,7 @@ from mscpkpd.dosing import Regimen
 from mscpkpd.errors import ModelError, ParameterError, UnknownName
 from mscpkpd.expressions import TIME, Expression, unit_of
 from mscpkpd.model import text
-from mscpkpd.model.rows import VIABLE, Derived, Output, Route, State, Variability
+from mscpkpd.model.rows import VIABLE, Covariance, Derived, Output, Route, State, Variability
 from mscpkpd.model.verbs import verb
 from mscpkpd.parameters import Parameter, Prior
 from mscpkpd.units import divided, parse_unit, unit_text
@@ -45,7 +45,7 @@ class Model:
         Name in the library, one line, and a paragraph.
     time : str
         Unit of time; rates are per this unit.
-    parameters, states, routes, derived, outputs, variability : tuple
+    parameters, states, routes, derived, outputs, variability, covariance : tuple
         The rows of the tables of the model file.
     rates : tuple of (str, Expression)
         Rate of change of each state, in the unit of the state per `time`.
@@ -88,6 +88,7 @@ class Model:
     derived: tuple[Derived, ...] = ()
     outputs: tuple[Output, ...] = ()
     variability: tuple[Variability, ...] = ()
+    covariance: tuple[Covariance, ...] = ()
     references: tuple[str, ...] = ()
     about: str = ""
     values_name: str = ""
@@ -429,7 +430,7 @@ class Model:
         yield from text.routes_text(self.routes)
         yield from text.outputs_text(self.outputs)
         yield from text.parameters_text(self.parameters)
-        yield from text.spread_text(self.variability)
+        yield from text.spread_text(self.variability, self.covariance)
         if self.references:
             yield f"\nReferences: {', '.join(self.references)}"
 

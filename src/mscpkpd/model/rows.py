@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from mscpkpd.expressions import Expression
 from mscpkpd.noise import Noise
+from mscpkpd.parameters import Prior
 
-__all__ = ["LEVELS", "VIABLE", "Derived", "Output", "Route", "State", "Variability"]
+__all__ = ["FORMS", "LEVELS", "SHAPES", "VIABLE", "Covariance", "Derived", "Output", "Route", "State", "Variability"]
 
 # within `into` of a route: the viable fraction of the dose (E11, T1)
 VIABLE = "viable"
 # random levels: P3, P8
-LEVELS = ("subject", "occasion", "lot", "donor", "site", "study")
+LEVELS = ("subject", "occasion", "lot", "donor", "site", "study", "species")
+# how a random effect acts (P2), and how the effects of one level vary together (P7)
+SHAPES = ("lognormal", "logitnormal", "normal", "boxcox")
+FORMS = ("full", "diagonal")
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,10 @@ class Variability:
         SD on the parameter's own transformed scale (P2).
     source, evidence : str
         Where the number comes from, and how well it is known.
+    shape : str
+        How the effect acts: one of `SHAPES`, with its arguments; blank for the scale of the parameter's prior.
+    prior : Prior or None
+        Prior of the SD; None for one that a fit chooses and names.
     """
 
     parameter: str
@@ -119,3 +127,27 @@ class Variability:
     sd: float
     source: str = ""
     evidence: str = "assumed"
+    shape: str = ""
+    prior: Prior | None = None
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """How the random effects of one level vary together.
+
+    Attributes
+    ----------
+    level : str
+        One of `LEVELS`.
+    form : str
+        One of `FORMS`.
+    lkj : float
+        Shape of the prior of the correlations (LKJ): 1 is flat, more prefers small ones.
+    correlations : tuple of (str, str, float)
+        Two parameters and their correlation, for simulations and as the start of fits; 0 where not stated.
+    """
+
+    level: str
+    form: str = "full"
+    lkj: float = 2.0
+    correlations: tuple[tuple[str, str, float], ...] = ()

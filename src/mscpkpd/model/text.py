@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mscpkpd.expressions import Expression
-from mscpkpd.model.rows import Derived, Output, Route, State, Variability
+from mscpkpd.model.rows import Covariance, Derived, Output, Route, State, Variability
 from mscpkpd.parameters import Parameter, number_text
 
 __all__ = [
@@ -67,12 +67,21 @@ def parameters_text(parameters: Sequence[Parameter]) -> Iterator[str]:
     yield from _aligned([("name", "value", "prior", "evidence", "meaning", "source"), *rows])
 
 
-def spread_text(variability: Sequence[Variability]) -> Iterator[str]:
+def spread_text(variability: Sequence[Variability], covariance: Sequence[Covariance] = ()) -> Iterator[str]:
     """Spread of parameters over subjects and other levels."""
     if variability:
         yield "\nVariability, SD on the transformed scale"
         for row in variability:
-            yield f"  {row.parameter}: {number_text(row.sd)} between {row.level}s ({row.evidence})"
+            shape = f", {row.shape}" if row.shape else ""
+            prior = f", prior of the SD {row.prior}" if row.prior else ""
+            yield f"  {row.parameter}: {number_text(row.sd)} between {_many(row.level)}{shape}{prior} ({row.evidence})"
+        for each in covariance:
+            found = (f", {a} with {b} {number_text(r)}" for a, b, r in each.correlations)
+            yield f"  covariance between {_many(each.level)}: {each.form}{''.join(found)}"
+
+
+def _many(level: str) -> str:
+    return {"study": "studies", "species": "species"}.get(level, f"{level}s")
 
 
 def _quantity(row: Parameter) -> str:

@@ -13,7 +13,7 @@ from mscpkpd.modelfile.library import Table, is_file, library_path, locate, mode
 
 __all__ = ["TABLES", "Layers", "layered"]
 
-TABLES = ("parameters", "states", "chains", "routes", "derived", "rates", "outputs", "variability")
+TABLES = ("parameters", "states", "chains", "routes", "derived", "rates", "outputs", "variability", "covariance")
 # a row of the second table means nothing without the row of its name in the first
 FOLLOWS = {"states": "rates", "parameters": "variability"}
 

@@ -23,6 +23,7 @@ ROWS = {
     "rates": '"-k_L*lung"',
     "outputs": '{ is = "lung", unit = "cells", noise = "lognormal(s)" }',
     "variability": "{ subject = 0.3 }",
+    "covariance": '{ form = "diagonal" }',
 }
 EXAMPLES = {"unit": 'unit = "cells", or unit = "1" for none', "is": 'is = "lung + liver"'}
 Made = TypeVar("Made")

@@ -216,6 +216,7 @@ def _model(layers: Layers, given: str, findings: Findings) -> Model:
         rates=tuple(rows.read_rates(raw, findings)),
         outputs=tuple(rows.read_outputs(raw, findings)),
         variability=tuple(rows.read_variability(raw, findings)),
+        covariance=tuple(rows.read_covariance(raw, findings)),
         references=findings.texts(raw, "reference"),
         values_name=findings.text(raw, "values"),
         conserved=findings.texts(raw, "conserved"),

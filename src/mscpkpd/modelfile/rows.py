@@ -8,7 +8,7 @@ from typing import Any
 
 from mscpkpd.errors import InputError, ModelError, UnitError, UnknownName
 from mscpkpd.expressions import Expression, parse
-from mscpkpd.model import Derived, Output, Route, State, Variability
+from mscpkpd.model import Covariance, Derived, Output, Route, State, Variability
 from mscpkpd.modelfile.findings import Findings
 from mscpkpd.modelfile.library import Table
 from mscpkpd.noise import Noise
@@ -17,6 +17,7 @@ from mscpkpd.units import parse_quantity, to_unit
 
 __all__ = [
     "PARAMETER_KEYS",
+    "read_covariance",
     "read_derived",
     "read_outputs",
     "read_parameters",
@@ -43,6 +44,9 @@ STATE_KEYS = ("unit", "about", "start")
 ROUTE_KEYS = ("into", "viable", "lag", "duration", "rate", "about")
 DERIVED_KEYS = ("is", "unit", "about")
 OUTPUT_KEYS = ("is", "unit", "noise", "about", "organ", "method")
+SPREAD_KEYS = ("shape", "prior", "source", "evidence")
+COVARIANCE_KEYS = ("form", "lkj")
+CORRELATION = "corr_"  # corr_a__b: the correlation of the effects of parameters a and b (P4)
 ZERO = parse("0")
 
 
@@ -189,7 +193,24 @@ def read_variability(raw: Table, findings: Findings) -> Iterator[Variability]:
         evidence = findings.text(row, "evidence", where, "assumed")
         if evidence not in EVIDENCE:
             findings.found.append(UnknownName.among("evidence", evidence, EVIDENCE, where=where))
+        shape = findings.text(row, "shape", where)
+        prior = _prior(row, "prior", "", findings, where)
         for level in row:
-            sd = findings.number(row, level, where) if level not in ("source", "evidence") else None
+            sd = findings.number(row, level, where) if level not in SPREAD_KEYS else None
             if sd is not None:
-                yield Variability(name, level, sd, source, evidence)
+                yield Variability(name, level, sd, source, evidence, shape, prior)
+
+
+def read_covariance(raw: Table, findings: Findings) -> Iterator[Covariance]:
+    """Yield one row for each level."""
+    for level, row, where in findings.rows(raw, "covariance"):
+        named = [key for key in row if key.startswith(CORRELATION) and "__" in key]
+        findings.keys(row, (*COVARIANCE_KEYS, *named), where)
+        lkj = findings.number(row, "lkj", where)
+        pairs = ((key.removeprefix(CORRELATION).split("__", 1), findings.number(row, key, where)) for key in named)
+        yield Covariance(
+            level,
+            findings.text(row, "form", where, "full"),
+            2.0 if lkj is None else lkj,
+            tuple((a, b, r) for (a, b), r in pairs if r is not None),
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from mscpkpd.errors import UsageError
 from mscpkpd.expressions import Expression
 from mscpkpd.files import whole_file
-from mscpkpd.model import Model, Output, Route
+from mscpkpd.model import Covariance, Model, Output, Route
 from mscpkpd.modelfile.findings import FORMAT
 from mscpkpd.parameters import Parameter
 
@@ -68,6 +68,7 @@ def _lines(model: Model) -> Iterator[str]:
         "rates": {state: _value(str(rate)) for state, rate in model.rates},
         "outputs": {row.name: _output_row(row) for row in model.outputs},
         "variability": _variability_rows(model),
+        **({"covariance": {row.level: _covariance_row(row) for row in model.covariance}} if model.covariance else {}),
     }
     for table, rows in tables.items():
         yield f"\n[{table}]"
@@ -127,5 +128,10 @@ def _variability_rows(model: Model) -> dict[str, str]:
     for row in model.variability:
         entries = rows.setdefault(row.parameter, {})
         entries[row.level] = row.sd
-        entries.update(source=row.source, evidence=row.evidence)
+        entries.update(shape=row.shape, prior=row.prior, source=row.source, evidence=row.evidence)
     return {name: _row(entries) for name, entries in rows.items()}
+
+
+def _covariance_row(row: Covariance) -> str:
+    correlations = {f"corr_{a}__{b}": number for a, b, number in row.correlations}
+    return _row({"form": row.form, "lkj": row.lkj, **correlations})

@@ -20,6 +20,7 @@ from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.designs import identifiability
 from mscpkpd.plots.diagram import structure
 from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
+from mscpkpd.plots.individuals import individual_fits
 from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
@@ -40,6 +41,7 @@ __all__ = [
     "facts_and_priors",
     "fitted_curves",
     "identifiability",
+    "individual_fits",
     "learned_shares",
     "learning_curves",
     "level_and_change",

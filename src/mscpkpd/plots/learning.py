@@ -28,7 +28,8 @@ def prior_in_force(fit: Fit, name: str) -> Prior:
 
 def _learned(fit: Fit) -> list[tuple[str, float]]:
     """Parameters that the data could inform with their share, most first."""
-    table = fit.table[(fit.table["note"] != "prior only") & fit.table["learned"].notna()]
+    known = fit.table["parameter"].isin(fit.model.parameter_names)  # spreads of random effects stand elsewhere
+    table = fit.table[known & (fit.table["note"] != "prior only") & fit.table["learned"].notna()]
     pairs = [(str(name), float(share)) for name, share in zip(table["parameter"], table["learned"], strict=True)]
     return sorted(pairs, key=lambda pair: -pair[1])
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mscpkpd.errors import FitError, UsageError
+from mscpkpd.fitting.coordinates import Spreads, drawn_effects, spreads_from
 from mscpkpd.fitting.result import Fit
-from mscpkpd.problem import Problem, pose
+from mscpkpd.population import Population, pose_population
+from mscpkpd.problem import Problem
 
 __all__ = ["FEWEST", "Progress", "Replicates", "replicates"]
 
@@ -121,7 +123,8 @@ def replicates(
 
     Notes
     -----
-    Rows that summarise several subjects are left out: their distribution is not that of a subject. Rule V1.
+    Rows that summarise several subjects are left out: their distribution is not that of a subject. Random effects of a
+    fit are drawn anew for each replicate. Rule V1.
     """
     if not fit.converged:
         raise FitError(fit.verdict, hint="a fit that has not converged has nothing to compare the data with")
@@ -130,17 +133,21 @@ def replicates(
     chosen = parameters or ("draws" if fit.method == "nuts" else "estimate")
     if chosen not in ("draws", "estimate"):
         raise UsageError(f"parameters = '{parameters}'", expected="'estimate' or 'draws'")
-    problem = pose(fit.model, fit.study)
+    population = pose_population(fit.model, fit.study, random=fit.settings.get("random") or False)
+    problem, nothing = population.problem, np.zeros(population.offsets[-1])
     single, left_out = _single_subjects(problem)
-    predicted = _predicted(problem, _estimate(fit, problem))
+    predicted = _predicted(population, _estimate(fit, problem), nothing)
     simulated = np.empty((count, len(single)))
-    thetas = _thetas(fit, problem, chosen, count, seed)
+    thetas, spreads = _parameters(fit, population, chosen, count, seed)
     share = -(-count // len(thetas))
     for k, theta in enumerate(thetas):
-        f = _predicted(problem, theta)[single]
+        f = _predicted(population, theta, nothing)[single]
         for j in range(k * share, min((k + 1) * share, count)):
             # one stream per replicate: as many as are asked for, the first ones stay what they were
-            simulated[j] = _noisy(problem, single, f, problem.values(theta), np.random.default_rng([seed, j]))
+            rng = np.random.default_rng([seed, j])
+            if population.levels:  # other subjects each time
+                f = _predicted(population, theta, drawn_effects(population, spreads[k], rng))[single]
+            simulated[j] = _noisy(problem, single, f, problem.values(theta), rng)
         if progress:
             progress(k + 1, len(thetas))
     settings = {"replicates": count, "parameters": chosen, "draws": len(thetas), "seed": seed, "method": fit.method}
@@ -172,19 +179,30 @@ def _estimate(fit: Fit, problem: Problem) -> np.ndarray:
     return np.array([known.get(name, start[name]) for name in problem.names], dtype=float)
 
 
-def _thetas(fit: Fit, problem: Problem, chosen: str, count: int, seed: int) -> np.ndarray:
-    """Parameters of the replicates, shape (n_draws, n_free)."""
+def _parameters(
+    fit: Fit, population: Population, chosen: str, count: int, seed: int
+) -> tuple[np.ndarray, list[Spreads]]:
+    """Parameters of the replicates, shape (n_draws, n_free), and the spreads of random effects that go with them."""
+    problem = population.problem
     if chosen == "estimate":
-        return _estimate(fit, problem)[None]
+        known = dict(zip(fit.table["parameter"], fit.table["estimate"], strict=True))
+        return _estimate(fit, problem)[None], [spreads_from(population, known)]
     drawn = fit.sample(min(FROM_DRAWS, count), seed)
-    return np.stack([drawn[name] for name in problem.names], axis=1)
+    thetas = np.stack([drawn[name] for name in problem.names], axis=1)
+    each = ({name: float(values[k]) for name, values in drawn.items()} for k in range(len(thetas)))
+    return thetas, [spreads_from(population, values) for values in each]
 
 
-def _predicted(problem: Problem, theta: np.ndarray) -> np.ndarray:
-    found = problem.predict(theta)
-    if found.failure:
-        raise FitError(f"a prediction failed: {found.failure}", hint="fit.predictions shows where")
-    return found.value
+def _predicted(population: Population, theta: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    if not population.levels:
+        pooled = population.problem.predict(theta)
+        value, failure = pooled.value, pooled.failure
+    else:
+        found = population.predict(theta, eta)
+        value, failure = found.value, "a subject cannot be solved" if np.any(found.failed) else ""
+    if failure:
+        raise FitError(f"a prediction failed: {failure}", hint="fit.predictions shows where")
+    return value
 
 
 def _noisy(

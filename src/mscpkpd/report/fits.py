@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import pandas as pd
 
 from mscpkpd.fitting.result import LITTLE, Fit, load_fit
 from mscpkpd.parameters import Parameter
-from mscpkpd.plots import data_and_fit, fitted_curves, learned_shares, priors_and_posteriors, save
+from mscpkpd.plots import (
+    data_and_fit,
+    fitted_curves,
+    individual_fits,
+    learned_shares,
+    priors_and_posteriors,
+    save,
+)
 from mscpkpd.plots.learning import prior_in_force
 from mscpkpd.plots.observations import observed_rows
 from mscpkpd.plots.style import Marks
@@ -31,7 +39,11 @@ from mscpkpd.rounding import decimals, number, unit_text
 __all__ = ["CURVES", "SHOWN", "fit_content", "marks_of_fit"]
 
 CURVES, SHOWN = "curves.csv", "shown.csv"
-METHODS = {"nuts": "Posterior by NUTS", "least_squares": "Least squares"}
+METHODS = {
+    "nuts": "Posterior by NUTS", "least_squares": "Least squares", "map": "Mode of the posterior",
+    "foce": "Population likelihood by FOCE", "focei": "Population likelihood by FOCEI",
+    "laplace": "Population likelihood by Laplace",
+}  # fmt: skip
 MOST_ROWS = 400
 TOP = 3  # parameters named in the first sentences
 WIDE, PERCENT = " (wide)", "% of the dose"
@@ -70,6 +82,7 @@ def fit_content(folder: Path, *, show_data: bool = True) -> Content:
     parts = (
         Part("Data and fitted model", joined(gallery(data), _about_the_bands(fit, shown, show_data=show_data))),
         Part("Parameters", joined(gallery(learned), _parameters(fit), _held(fit))),
+        *((Part("Random effects", _random_effects(fit)),) if fit.individuals is not None and show_data else ()),
         Part("What the data did not inform", _not_informed(fit)),
         Part("Observations and predictions", _observations(fit, show_data=show_data)),
         Part("How it was made", _made(fit)),
@@ -92,7 +105,10 @@ def _outputs(curves: pd.DataFrame) -> list[str]:
 def _data_picture(
     fit: Fit, curves: pd.DataFrame, output: str, folder: Path, shown: pd.DataFrame | None, *, show_data: bool
 ) -> Html:
-    figure = data_and_fit(fit, curves, output, marks=marks_of_fit(fit), individuals=show_data, shown=shown)
+    if fit.individuals is not None and "subject" in fit.individuals.columns and show_data:
+        figure = individual_fits(fit, output, marks=marks_of_fit(fit))
+    else:
+        figure = data_and_fit(fit, curves, output, marks=marks_of_fit(fit), individuals=show_data, shown=shown)
     return _picture(figure, folder, f"data_{output}", f"Data and fitted model of {output}")
 
 
@@ -153,6 +169,7 @@ def _about_the_bands(fit: Fit, shown: pd.DataFrame | None, *, show_data: bool) -
 
 def _parameters(fit: Fit) -> Html:
     sampled = bool(fit.table["learned"].notna().any())
+    mine = fit.table[fit.table["parameter"].isin(fit.model.parameter_names)]
     columns = (
         Column("parameter", lambda row: named(row["parameter"], fit.model.parameter(row["parameter"]).about)),
         *estimate_columns("estimate"),
@@ -161,7 +178,31 @@ def _parameters(fit: Fit) -> Html:
         Column("evidence and source of the prior", lambda row: _origin(fit.model.parameter(row["parameter"]))),
     )
     caption = f"Estimates: {fit.table.attrs.get('interval', '')}"
-    return table(fit.table.to_dict("records"), columns, caption=caption)
+    return table(mine.to_dict("records"), columns, caption=caption)
+
+
+def _random_effects(fit: Fit) -> Html:
+    """Spreads on both scales with shrinkage, the numbers of the whole fit, and each subject."""
+    spreads = fit.table[~fit.table["parameter"].isin(fit.model.parameter_names)]
+    percent = {"cv": "CV %", "eta_shrinkage_sd": "shrinkage (SD)", "eta_shrinkage_var": "shrinkage (variance)"}
+    columns = (
+        Column("random effect", lambda row: named(row["parameter"], row["note"])),
+        *estimate_columns("estimate"),
+        *(Column(title, partial(_cell, key), numeric=True) for key, title in percent.items()),
+    )
+    parts = [table(spreads.to_dict("records"), columns, caption=f"Spreads: {fit.table.attrs.get('interval', '')}")]
+    if fit.statistics:
+        parts.append(paragraph(", ".join(f"{name} {number(value)}" for name, value in fit.statistics.items())))
+    if fit.individuals is not None:
+        shown = tuple(Column(str(name), partial(_cell, str(name))) for name in fit.individuals.columns)
+        kind = fit.individuals.attrs.get("kind", "")
+        parts.append(details(f"Individuals: {kind}", table(fit.individuals.to_dict("records"), shown)))
+    return joined(*parts)
+
+
+def _cell(key: str, row: Mapping[Any, Any]) -> object:
+    value = row.get(key, "")
+    return number(value) if isinstance(value, float) else value
 
 
 def _sampled_columns(fit: Fit) -> tuple[Column, ...]:

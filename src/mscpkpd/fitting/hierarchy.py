@@ -1,0 +1,196 @@
+"""A population as a PyMC model: typical values, spreads, correlations and the random effects of every group.
+
+Random effects are sampled in units of their spread (non-centred), eta = sd * root @ u with u standard normal, or as
+they are (centred) for the levels that `Population.centred` names: where each group's own data say nearly all about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from mscpkpd.fitting.bayes import THETA, density_of, likelihood, natural_of, placed, variable
+from mscpkpd.fitting.coordinates import Coordinates, cholesky_rows, lkj_exponents
+from mscpkpd.fitting.frame import Frame
+from mscpkpd.fitting.op import CaseOp
+from mscpkpd.population import Population
+from mscpkpd.variability import Level, Scale
+
+__all__ = ["build_hierarchy"]
+
+
+def build_hierarchy(population: Population, frame: Frame | None = None) -> pm.Model:
+    """Translate a population.
+
+    Parameters
+    ----------
+    population : Population
+    frame : Frame, optional
+        Coordinates for a sampler, as in `build_pymc`: the deterministic ``theta`` then holds all of
+        `draw_names`.
+
+    Returns
+    -------
+    pymc.Model
+        Without a frame: a variable for each free parameter, ``omega_sd_CL`` for each spread, ``partial_subject`` for
+        the correlations of a level, ``eta_CL`` over the groups of its level, a deterministic ``prediction`` over the
+        rows and one likelihood per output and kind of row.
+
+    Raises
+    ------
+    ParameterError
+        For a prior that has no PyMC form.
+    """
+    problem = population.problem
+    coords: dict[str, Any] = {"row": np.arange(len(problem.rows))}
+    coords |= {level.name: list(level.labels) for level in population.levels}
+    with pm.Model(coords=coords) as model:
+        free, etas = _named(population) if frame is None else _framed(population, frame)
+        prediction = CaseOp(population)(_values(population, free, etas))[0]
+        if frame is None:
+            pm.Deterministic("prediction", prediction, dims="row")
+        values: dict[str, Any] = {**problem.model.values, **free}
+        for k, name in enumerate(problem.rows.outputs):
+            likelihood(problem, k, name, prediction, values)
+    return model
+
+
+# ---- values of each case ---------------------------------------------------------------------------------------------
+
+
+def _values(population: Population, free: Mapping[str, Any], etas: Sequence[Any]) -> Any:
+    """Parameters of the system for each case, shape (n_parameters, n_cases); `etas` of shape (n_groups, n_effects)."""
+    table = pt.constant(population.typical(population.problem.start))
+    added: dict[str, Any] = {}
+    for k, (level, eta) in enumerate(zip(population.levels, etas, strict=True)):
+        member = population.member[k]
+        for e, effect in enumerate(level.effects):
+            mine = eta[np.maximum(member, 0), e] * (member >= 0)
+            bend = effect.scale.bend
+            part = pt.expm1(bend * mine) / bend if bend else mine
+            added[effect.parameter] = added.get(effect.parameter, 0.0) + part
+    scales = {effect.parameter: effect.scale for effect in population.effects}
+    cases = len(population.group)
+    for name in population.moving:
+        k = population.positions[name]
+        value = free[name] * pt.ones(cases) if name in free else table[k]
+        if name in added:
+            value = _from_free(scales[name], _to_free(scales[name], value) + added[name])
+        table = pt.set_subtensor(table[k], value)
+    return table
+
+
+def _to_free(scale: Scale, x: Any) -> Any:
+    if scale.kind == "log":
+        return pt.log(x)
+    return x if scale.kind == "identity" else pt.log(x - scale.low) - pt.log(scale.high - x)
+
+
+def _from_free(scale: Scale, z: Any) -> Any:
+    if scale.kind == "log":
+        return pt.exp(z)
+    return z if scale.kind == "identity" else scale.low + (scale.high - scale.low) * pt.sigmoid(z)
+
+
+# ---- with a variable for everything ----------------------------------------------------------------------------------
+
+
+def _named(population: Population) -> tuple[dict[str, Any], list[Any]]:
+    free = {parameter.name: variable(parameter.name, parameter.prior) for parameter in population.problem.free}
+    return free, [_level_variables(population, level) for level in population.levels]
+
+
+def _level_variables(population: Population, level: Level) -> Any:
+    """Spreads, correlations and effects of one level, shape (n_groups, n_effects)."""
+    sd = pt.stack(
+        [
+            variable(effect.omega_sd, effect.prior) if effect.prior.is_free else pt.constant(effect.sd)
+            for effect in level.effects
+        ]
+    )
+    rows = None
+    if level.full:
+        exponents = np.array(lkj_exponents(level))
+        shares = pm.Beta(f"partial_{level.name}", exponents, exponents, shape=len(exponents))
+        partial = 2.0 * shares - 1.0
+        rows = cholesky_rows(len(level.effects), [partial[k] for k in range(len(exponents))], pt.sqrt)
+        for name, r in zip(level.correlation_names, _correlations(level, rows), strict=True):
+            pm.Deterministic(name, r)
+    shape = (len(level.labels), len(level.effects))
+    if level.name in population.centred:
+        u = pm.Flat(f"effects_{level.name}", shape=shape, initval=np.zeros(shape))
+        pm.Potential(f"prior_{level.name}", _centred_density(u, sd, rows))
+        eta = u
+    else:
+        u = pm.Normal(f"unit_{level.name}", 0.0, 1.0, shape=shape)
+        eta = _spread(u, sd, rows)
+    for e, effect in enumerate(level.effects):
+        pm.Deterministic(effect.name, eta[:, e], dims=level.name)
+    return eta
+
+
+def _correlations(level: Level, rows: list[list[Any]]) -> list[Any]:
+    return [sum(rows[i][m] * rows[j][m] for m in range(j + 1)) for i, j in level.pairs]
+
+
+def _spread(u: Any, sd: Any, rows: list[list[Any]] | None) -> Any:
+    """Effects of standard normal variables, one group a row."""
+    if rows is None:
+        return u * sd
+    mixed = [sum(rows[i][m] * u[:, m] for m in range(i + 1)) for i in range(len(rows))]
+    return pt.stack(mixed, axis=1) * sd
+
+
+def _centred_density(eta: Any, sd: Any, rows: list[list[Any]] | None) -> Any:
+    """Log density of effects given their spread, up to a constant."""
+    scaled = eta / sd
+    groups = eta.shape[0]
+    density = -groups * pt.sum(pt.log(sd))
+    if rows is None:
+        return density - 0.5 * pt.sum(scaled**2)
+    found: list[Any] = []
+    for i, row in enumerate(rows):
+        found.append((scaled[:, i] - sum(row[m] * found[m] for m in range(i))) / row[i])
+        density = density - groups * pt.log(row[i]) - 0.5 * pt.sum(found[-1] ** 2)
+    return density
+
+
+# ---- in the coordinates of a frame -----------------------------------------------------------------------------------
+
+
+def _framed(population: Population, frame: Frame) -> tuple[dict[str, Any], list[Any]]:
+    """All of it as one deterministic vector of the coordinates of a frame, with their joint prior density."""
+    coordinates = Coordinates(population)
+    priors = [p.prior for p in population.problem.free]
+    priors += [population.effects[k].prior for k in coordinates.free_effects]
+    z = placed(frame)
+    density = density_of(priors, z[: len(priors)])
+    natural = natural_of(priors, z[: len(priors)])
+    free = {name: natural[k] for k, name in enumerate(population.problem.names)}
+    sd: list[Any] = [pt.constant(effect.sd) for effect in population.effects]
+    for at, k in enumerate(coordinates.free_effects):
+        sd[k] = natural[len(free) + at]
+    at, first, etas, drawn = len(priors), 0, [], [natural]
+    u_at = len(coordinates.names)
+    for level in population.levels:
+        mine = pt.stack(sd[first : first + len(level.effects)])
+        first += len(level.effects)
+        partial = [pt.tanh(z[at + k]) for k in range(len(level.pairs))]
+        at += len(partial)
+        rows = cholesky_rows(len(level.effects), partial, pt.sqrt) if level.full else None
+        if rows is not None:
+            density += sum(b * pt.log1p(-(p**2)) for b, p in zip(lkj_exponents(level), partial, strict=True))
+            drawn.append(pt.stack(_correlations(level, rows)))
+        size = len(level.labels) * len(level.effects)
+        u = z[u_at : u_at + size].reshape((len(level.labels), len(level.effects)))
+        u_at += size
+        centred = level.name in population.centred
+        density += _centred_density(u, mine, rows) if centred else -0.5 * pt.sum(u**2)
+        etas.append(u if centred else _spread(u, mine, rows))
+    pm.Potential("prior", density)
+    pm.Deterministic(THETA, pt.concatenate([*drawn, *(eta.flatten() for eta in etas)]))
+    return free, etas

@@ -1,0 +1,63 @@
+"""Rows of a study beside what a fit predicts for them, and new observations in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mscpkpd.fitting.draws import INTERVAL
+from mscpkpd.observations import Rows
+from mscpkpd.problem import Problem
+
+__all__ = ["observe", "row_frame"]
+
+
+def observe(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
+    """A new observation of every row: one subject, or the mean of as many subjects as the row has."""
+    rows, out = problem.rows, np.array(f)
+    for k, name in enumerate(rows.outputs):
+        noise, mine = problem.model.output(name).noise, rows.output == k
+        own = mine & np.isfinite(rows.sd)
+        for of_log in (False, True):  # the sd of a median is one of the logarithm
+            rest = own & ((rows.kind == "logmean") == of_log)
+            error = rng.standard_normal(int(rest.sum())) * rows.sd[rest] / np.sqrt(rows.count[rest])
+            out[rest] = f[rest] * np.exp(error) if of_log else f[rest] + error
+        rest = mine & ~own
+        if noise is not None and np.any(rest):
+            out[rest] = noise.sample(rng, f[rest], values)
+    return out
+
+
+def row_frame(rows: Rows, predicted: np.ndarray, means: np.ndarray, seen: np.ndarray) -> pd.DataFrame:
+    """Every row with its prediction and the 95 % bands of prediction and of new observations.
+
+    Parameters
+    ----------
+    rows : Rows
+    predicted : array of shape (n_rows,)
+        In the units of the outputs.
+    means, seen : array of shape (n_draws, n_rows)
+        Predictions and new observations of each draw, in the units of the outputs.
+    """
+    low, high = 50 * (1 - INTERVAL), 50 * (1 + INTERVAL)
+    return pd.DataFrame(
+        {
+            "subject": rows.subject,
+            "output": [rows.outputs[k] for k in rows.output],
+            "time": rows.time,
+            "kind": rows.kind,
+            "observed": rows.value,
+            "sd": rows.sd,
+            "n": rows.count,
+            "lower_limit": rows.lower,
+            "upper_limit": rows.upper,
+            "predicted": predicted,
+            "lower": np.percentile(means, low, axis=0),
+            "upper": np.percentile(means, high, axis=0),
+            "lower_new": np.percentile(seen, low, axis=0),
+            "upper_new": np.percentile(seen, high, axis=0),
+            "where": rows.where,
+        }
+    )

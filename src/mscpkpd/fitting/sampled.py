@@ -1,0 +1,218 @@
+"""Sampled posteriors as fits: with subjects pooled, or with random effects."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mscpkpd.fitting.coordinates import Coordinates
+from mscpkpd.fitting.draws import INTERVAL, diagnose, highest_density, make_draws
+from mscpkpd.fitting.nuts import TARGET_ACCEPT, Arrays, Progress, sample_chains
+from mscpkpd.fitting.parametrization import parametrized
+from mscpkpd.fitting.population_tables import (
+    individual_table,
+    population_table,
+    prediction_table,
+    shrinkage,
+    spread_rows,
+)
+from mscpkpd.fitting.result import Outcome, Posterior
+from mscpkpd.model import Model
+from mscpkpd.population import Population
+from mscpkpd.problem import FreeParameter, Problem
+
+__all__ = ["Sampling", "from_prior", "posterior_row", "prior_row", "sampled_fit", "table_of"]
+
+COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned", "note")
+PREDICTIVE_DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How long and how carefully to sample."""
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int | None = None
+    target_accept: float = TARGET_ACCEPT
+
+
+def sampled_fit(population: Population, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
+    """Sample the posterior.
+
+    Parameters
+    ----------
+    population : Population
+        Without levels all subjects are pooled.
+    seed : int
+    how : Sampling
+    progress : callable or None
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    FitError
+        If a worker stopped.
+    """
+    if population.levels:
+        return _hierarchical(population, seed, how, progress)
+    outcome = _pooled(population.problem, seed, how, progress)
+    return replace(outcome, notes=(*population.notes, *outcome.notes))
+
+
+def _hierarchical(population: Population, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
+    population, frame = parametrized(population)
+    drawn, stats = sample_chains(
+        population, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
+        target_accept=how.target_accept, progress=progress, frame=frame,
+    )  # fmt: skip
+    problem, coordinates = population.problem, Coordinates(population)
+    diagnostics, checks = diagnose(drawn, stats)
+    learned = {name: drawn[name] for name in coordinates.names}
+    prior_only = {name: from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
+    names = population.eta_names
+    etas = np.stack([drawn[name] for name in names], axis=-1) if names else None
+    center, thetas, each = _centers(population, learned, etas)
+    values = {name: float(np.median(column)) for name, column in learned.items()}
+    sd = np.array([values.get(effect.omega_sd, effect.sd) for effect in population.effects])
+    shrunk = shrinkage(population, *center, sd)
+    rows = [posterior_row(problem.model, p, learned[p.name], dict(diagnostics.loc[p.name])) for p in problem.free]
+    spreads = {name: _spread_row(coordinates, name, learned[name], diagnostics) for name in learned}
+    fixed = {effect.omega_sd: effect.sd for effect in population.effects}
+    rows += spread_rows(coordinates, spreads, {**fixed, **values}, shrunk)
+    rows += [prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
+    table = population_table(rows, f"median with {INTERVAL:.0%} highest-density interval")
+    individuals = None
+    if etas is not None:
+        deviations = np.std(each, axis=0, ddof=1)
+        individuals = individual_table(
+            population, *center, deviations, "posterior means of the effects; parameters there"
+        )
+    settings = {
+        "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
+        "engine": population.sampled_by, "centred": list(population.centred),
+        "statistics": {"eps_shrinkage_sd": shrunk.eps_sd},
+    }  # fmt: skip
+    predictions = prediction_table(population, center, _some(thetas, each, seed), seed)
+    arrays = make_draws({**learned, **prior_only, **_by_effect(population, etas)}, stats)
+    return Outcome(
+        coordinates.names, table, Posterior(learned, prior_only), arrays, checks, _notes(population), settings,
+        individuals, predictions,
+    )  # fmt: skip
+
+
+def _centers(
+    population: Population, learned: Arrays, etas: np.ndarray | None
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Median parameters with mean random effects, and all draws of both."""
+    thetas = np.stack([learned[name].reshape(-1) for name in population.problem.names], axis=1)
+    each = np.zeros((len(thetas), 0)) if etas is None else etas.reshape(len(thetas), -1)
+    return (np.median(thetas, axis=0), np.mean(each, axis=0)), thetas, each
+
+
+def _some(thetas: np.ndarray, etas: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    count = min(PREDICTIVE_DRAWS, len(thetas))
+    picked = np.random.default_rng(seed).choice(len(thetas), size=count, replace=False)
+    return thetas[picked], etas[picked]
+
+
+def _by_effect(population: Population, etas: np.ndarray | None) -> Arrays:
+    """Draws of each effect over the groups of its level, shape (n_chains, n_draws, n_groups)."""
+    found: Arrays = {}
+    for k, level in enumerate(population.levels if etas is not None else ()):
+        block = population.eta_of(k, np.asarray(etas))
+        found |= {effect.name: block[..., e] for e, effect in enumerate(level.effects)}
+    return found
+
+
+def _spread_row(
+    coordinates: Coordinates, name: str, values: np.ndarray, diagnostics: pd.DataFrame
+) -> Mapping[str, Any]:
+    lower, upper = highest_density(values)
+    row = {
+        "parameter": name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
+        "sd": float(np.std(values, ddof=1)), **dict(diagnostics.loc[name]),
+    }  # fmt: skip
+    prior = {effect.omega_sd: effect.prior for effect in coordinates.population.effects}.get(name)
+    if prior is not None and prior.is_free:
+        row["learned"] = 1.0 - float(np.var(prior.to_free(values), ddof=1)) / prior.free_moments()[1] ** 2
+    return row
+
+
+def _notes(population: Population) -> tuple[str, ...]:
+    forms = [
+        f"{level.name}: {'centred' if level.name in population.centred else 'non-centred'}"
+        for level in population.levels
+    ]
+    chosen = (f"random effects sampled, by level, {', '.join(forms)}",) if forms else ()
+    only = population.problem.uninformed
+    prior = (f"prior only, since no observed output depends on them: {', '.join(only)}",) if only else ()
+    return (*population.notes, *chosen, *prior)
+
+
+def _pooled(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
+    learned, stats = sample_chains(
+        problem, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
+        target_accept=how.target_accept, progress=progress,
+    )  # fmt: skip
+    prior_only = {name: from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
+    diagnostics, checks = diagnose(learned, stats)
+    rows = [posterior_row(problem.model, p, learned[p.name], dict(diagnostics.loc[p.name])) for p in problem.free]
+    rows += [prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
+    table = table_of(rows, f"median with {INTERVAL:.0%} highest-density interval")
+    notes: tuple[str, ...] = ()
+    if problem.uninformed:
+        notes = (f"prior only, since no observed output depends on them: {', '.join(problem.uninformed)}",)
+    settings = {
+        "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
+        "engine": problem.sampled_by,
+    }  # fmt: skip
+    everything = {**learned, **prior_only}
+    return Outcome(
+        problem.names, table, Posterior(learned, prior_only), make_draws(everything, stats), checks, notes, settings
+    )
+
+
+def from_prior(model: Model, name: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
+    """Draws of a parameter that the data cannot inform."""
+    # one stream per parameter: another parameter in the model changes nothing here (G3)
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return np.asarray(model.parameter(name).prior.sample(rng, shape[0] * shape[1])).reshape(shape)
+
+
+def posterior_row(model: Model, p: FreeParameter, values: np.ndarray, diagnostics: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table for a parameter that was learned."""
+    lower, upper = highest_density(values)
+    prior_sd = p.prior.free_moments()[1]
+    learned = 1.0 - float(np.var(p.prior.to_free(values), ddof=1)) / prior_sd**2
+    return {
+        "parameter": p.name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
+        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(p.name).unit, **diagnostics,
+        "learned": learned, "note": "wide prior" if p.widened_for else "",
+    }  # fmt: skip
+
+
+def prior_row(model: Model, name: str, values: np.ndarray) -> dict[str, Any]:
+    """A row of the table for a parameter that was drawn from its prior."""
+    lower, upper = highest_density(values)
+    return {
+        "parameter": name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
+        "sd": float(np.std(values, ddof=1)), "unit": model.parameter(name).unit, "learned": 0.0, "note": "prior only",
+    }  # fmt: skip
+
+
+def table_of(rows: list[dict[str, Any]], interval: str) -> pd.DataFrame:
+    """Rows as the table of a fit."""
+    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    table["note"] = table["note"].fillna("")
+    table.attrs["interval"] = interval
+    return table
