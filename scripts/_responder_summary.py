@@ -8,35 +8,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from mscpkpd.calibration.ranks import band, judged
 from mscpkpd.plots.style import AXIS, FIT, MUTED, SERIES, SMALL, Marks, finish, legend_of, save, sheet
 
-GRID = np.linspace(0.01, 0.99, 99)
-LEVEL, SIMULATED = 0.99, 4000
+RANKED = 99  # ranks are judged from 0 to this
+GRID = np.arange(1, RANKED + 1) / (RANKED + 1)
 TITLES = {"sbc": "fast path", "sbc-nuts": "NUTS", "landmark": "landmark model"}
 
 
-def simultaneous_band(n: int, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper ECDF between which n uniform ranks lie at every point of the grid at once."""
-    rng = np.random.default_rng(n)
-    counts = np.array([np.searchsorted(np.sort(rng.random(n)), GRID, side="right") for _ in range(SIMULATED)])
-    scaled = np.abs(counts / n - GRID) / np.sqrt(GRID * (1 - GRID) / n)
-    reach = np.quantile(scaled.max(axis=1), level)
-    half = reach * np.sqrt(GRID * (1 - GRID) / n)
-    return GRID - half, GRID + half
+def _ranks(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Shares of draws below the truth as ranks."""
+    return pd.DataFrame(
+        [
+            {"study": row["k"], "quantity": name, "truth": 0.0, "mean": 0.0, "sd": 1.0,
+             "rank": min(int(share * (RANKED + 1)), RANKED)}
+            for row in rows for name, share in row["ranks"].items()
+        ]
+    )  # fmt: skip
 
 
 def _calibration(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Coverage of 95 % intervals and place in the band of each parameter."""
-    names = list(rows[0]["ranks"])
-    lower, upper = simultaneous_band(len(rows))
+    """Coverage of 95 % intervals, and whether the ranks of all parameters lie in the band that holds them together."""
+    judgement = judged(_ranks(rows), RANKED).set_index("quantity")
     found = {}
-    for name in names:
-        ranks = np.array([row["ranks"][name] for row in rows])
-        ecdf = np.searchsorted(np.sort(ranks), GRID, side="right") / len(ranks)
-        inside = bool(((ecdf >= lower) & (ecdf <= upper)).all())
-        coverage = float(np.mean((ranks > 0.025) & (ranks < 0.975)))
-        found[name] = {"coverage_95": round(coverage, 3), "inside_99_band": inside}
+    for name, verdict in judgement.iterrows():
+        shares = np.array([row["ranks"][name] for row in rows])
+        coverage = float(np.mean((shares > 0.025) & (shares < 0.975)))
+        found[str(name)] = {
+            "coverage_95": round(coverage, 3), "p": round(float(verdict["p"]), 3), "even": bool(verdict["even"])
+        }  # fmt: skip
     return {"cohorts": len(rows), "all_ok": all(row["ok"] for row in rows), "parameters": found}
 
 
@@ -78,7 +80,7 @@ def write_summary(rows: dict[str, list[dict[str, Any]]], folder: Path) -> str:
 def _figure(rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
     figure, axes = sheet(columns=len(rows), width=1.0 + 2.3 * len(rows), height=2.9, sharey=True)
     for ax, (task, lines) in zip(axes[0], rows.items(), strict=True):
-        lower, upper = simultaneous_band(len(lines))
+        lower, upper = band(len(lines), RANKED, len(lines[0]["ranks"]))
         ax.fill_between(GRID, lower - GRID, upper - GRID, color=AXIS, alpha=0.4, lw=0, label="simultaneous 99 % band")
         for k, name in enumerate(lines[0]["ranks"]):
             ranks = np.sort([row["ranks"][name] for row in lines])
@@ -90,6 +92,8 @@ def _figure(rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
         ax.set_xlabel("rank of the truth")
         ax.set_xlim(0, 1)
     axes[0, 0].set_ylabel("ECDF of ranks less uniform")
-    foot = "n = 40, two platforms, levels beyond limits; one line for each parameter."
+    foot = (
+        "n = 40, two platforms, levels beyond limits. The band holds the lines of all parameters of a panel together."
+    )
     title = "Simulation-based calibration of the responder model"
     save(finish(figure, title, marks=Marks(synthetic=True), foot=foot, legend=legend_of(axes), columns=3), path)

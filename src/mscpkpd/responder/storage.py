@@ -97,7 +97,8 @@ def read_folder(path: str | Path) -> Stored:
     """
     folder = Path(path)
     if not (folder / MARK).is_file():
-        raise ModelError(f"no {MARK}", where=str(folder), expected="a folder written by scorer.save()")
+        problem = f"is a folder, with no {MARK}" if folder.is_dir() else f"no {MARK}"
+        raise ModelError(problem, where=str(folder), expected="a folder written by scorer.save()")
     try:
         return _stored(folder)
     except InputError:
