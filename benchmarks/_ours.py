@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import nutpie
 import pandas as pd
 from _comparing import population
 from _density import Density
 from _posed import Posed
-from nutpie.compiled_pyfunc import from_pyfunc
 
 from mscpkpd.data import Study
 from mscpkpd.data.read import study_from_frame
@@ -28,7 +25,6 @@ from mscpkpd.engine.predictions import predictions_of
 from mscpkpd.engine.resolution import guessed
 from mscpkpd.engine.solve import solve
 from mscpkpd.fitting.api import fit, to_pymc
-from mscpkpd.problem import FIT_TOLERANCE
 
 NAME = "mscpkpd"
 LOOSE = 1e-6  # tolerance of a population
@@ -148,34 +144,6 @@ def sample(density: Density, *, draws: int, tune: int, chains: int, seed: int) -
     took = time.perf_counter() - begin
     columns = [prior.to_free(found.posterior.learned[name]) for name, prior in zip(names, density.priors, strict=False)]
     return np.stack(columns, axis=-1), took
-
-
-def hierarchical(density: Density, *, draws: int, tune: int, chains: int, seed: int) -> tuple[np.ndarray, float]:
-    """The same for a density with parameters that vary between subjects: `fit` has none yet, its engine and sampler do.
-
-    The function is compiled before the clock starts.
-    """
-    function, count = compiled_density(density, FIT_TOLERANCE), len(density.z0)
-    jax.block_until_ready(function(density.z0))
-
-    def evaluate(z: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = function(z)
-        return float(value), np.asarray(slope)
-
-    posterior = from_pyfunc(
-        ndim=count,
-        make_logp_fn=lambda: evaluate,
-        make_expand_fn=lambda *_: lambda z: {"z": np.asarray(z)},
-        make_initial_point_fn=lambda _: density.z0,
-        expanded_dtypes=[np.dtype("float64")],
-        expanded_shapes=[(count,)],
-        expanded_names=["z"],
-    )
-    begin = time.perf_counter()
-    found = nutpie.sample(
-        posterior, draws=draws, tune=tune, chains=chains, cores=os.cpu_count(), seed=seed, progress_bar=False
-    )
-    return np.asarray(found.posterior["z"]), time.perf_counter() - begin
 
 
 def traced(posed: Posed, values: np.ndarray) -> tuple[Callable[..., Any], tuple[Any, ...]]:
