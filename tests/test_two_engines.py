@@ -100,6 +100,13 @@ def compare(exact, stiff, size, allowed, by=()):
             np.testing.assert_allclose(mine, other, **near, err_msg=f"{state} by {name}")
 
 
+def times_of(design, regimen):
+    """Those of the design, and the begin and the end of each dose."""
+    begins = np.array([dose.time for dose in regimen.doses]) / hours(design)
+    lengths = [dose.duration / hours(design) or max(design.times) / 7 for dose in regimen.doses]
+    return np.unique([*design.path_times, *begins, *(begins + lengths)])
+
+
 def agree(design, seed, regimen):
     described, times = design.load(), times_of(design, regimen)
     able = [name for name in described.free_names if name in moving(design)]
