@@ -361,3 +361,17 @@ def test_a_teaching_value_says_that_it_is_one(name):
     for row in loaded(name).parameters:
         teaching = row.source.startswith(("Teaching value", "Off", "The simplest"))
         assert teaching == (row.evidence == "assumed"), row.name
+
+
+def test_t11_published_times_of_another_product_are_those_of_the_curve():
+    """T11: doubling 0.755 d, peak at 9.29 d, half-lives 5.00 d and 352 d; the lag of 3.27 d is not in this model."""
+    changes = {"Tmax": 9.29, "foldx": 2 ** (9.29 / 0.755), "alpha": np.log(2) / 5.0, "beta": np.log(2) / 352.0}
+    days = [4.0, 4.755, 9.29, 9.3, 14.29, 1000.0, 1352.0]
+    grown, more, peak, after, half, late, later = observed(
+        "cart_expansion", bolus("1e8 cells", "iv"), days, "transgene", **changes
+    )
+    assert more / grown == pytest.approx(2.0, rel=1e-6)
+    assert peak > max(grown, more, after)
+    fb = loaded("cart_expansion").values["FB"]
+    assert half / peak == pytest.approx((1 - fb) / 2 + fb * 2 ** (-5 / 352), rel=1e-6)
+    assert later / late == pytest.approx(0.5, rel=1e-6)
