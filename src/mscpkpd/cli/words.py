@@ -45,15 +45,11 @@ def read_settings(text: str | None, option: str) -> dict[str, float]:
     UsageError
         For a part that is no ``name=number``, or a name twice.
     """
-    found: dict[str, float] = {}
-    for part in _parts(text, option, "a=1,b=2") if text is not None else ():
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals):
-            raise UsageError(f"'{part}'", where=option, expected="name=number", hint=f"{option} k_L=0.03")
-        if name in found:
-            raise UsageError(f"'{name}' stands twice", where=option, expected="each name once")
-        found[name] = _number(value, f"{option} {name}", "a number, in the unit of the parameter")
-    return found
+    parts = _parts(text, option, "a=1,b=2") if text is not None else []
+    return {
+        name: _number(value, f"{option} {name}", "a number, in the unit of the parameter")
+        for name, value in _pairs(parts, option, "name=number", "k_L=0.03", whole=False)
+    }
 
 
 def read_quantities(text: str | None, option: str) -> dict[str, str] | None:
@@ -66,15 +62,7 @@ def read_quantities(text: str | None, option: str) -> dict[str, str] | None:
     """
     if text is None:
         return None
-    found: dict[str, str] = {}
-    for part in _parts(text, option, "lung=0.17 g"):
-        name, equals, quantity = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and quantity):
-            raise UsageError(f"'{part}'", where=option, expected="name=quantity", hint=f'{option} "lung=0.17 g"')
-        if name in found:
-            raise UsageError(f"'{name}' stands twice", where=option, expected="each name once")
-        found[name] = quantity
-    return found
+    return dict(_pairs(_parts(text, option, "lung=0.17 g"), option, "name=quantity", '"lung=0.17 g"'))
 
 
 def read_mapping(text: str | None, option: str) -> dict[int | str, str] | str | None:
@@ -90,15 +78,7 @@ def read_mapping(text: str | None, option: str) -> dict[int | str, str] | str | 
     parts = _parts(text, option, "1=conc,2=il10")
     if len(parts) == 1 and "=" not in parts[0]:
         return parts[0]
-    found: dict[int | str, str] = {}
-    for part in parts:
-        key, equals, name = (piece.strip() for piece in part.partition("="))
-        if not (key and equals and name):
-            raise UsageError(f"'{part}'", where=option, expected="number=name", hint=f"{option} 1=conc")
-        if key in found:
-            raise UsageError(f"'{key}' stands twice", where=option, expected="each number once")
-        found[key] = name
-    return found
+    return dict(_pairs(parts, option, "number=name", "1=conc"))
 
 
 def read_rules(text: str | None, option: str) -> dict[str, str] | str | None:
@@ -111,15 +91,7 @@ def read_rules(text: str | None, option: str) -> dict[str, str] | str | None:
     """
     if text is None or "=" not in text:
         return text
-    found: dict[str, str] = {}
-    for part in _parts(text, option, "WT=linear,CRCL=locf"):
-        name, equals, rule = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and rule):
-            raise UsageError(f"'{part}'", where=option, expected="name=rule", hint=f"{option} WT=linear")
-        if name in found:
-            raise UsageError(f"'{name}' stands twice", where=option, expected="each name once")
-        found[name] = rule
-    return found
+    return dict(_pairs(_parts(text, option, "WT=linear,CRCL=locf"), option, "name=rule", "WT=linear"))
 
 
 def read_numbers(text: str, option: str) -> list[float]:
@@ -142,6 +114,19 @@ def _parts(text: str, option: str, form: str = "0,1,2.5") -> list[str]:
     if not all(parts):
         raise UsageError(f"'{text}' has an empty part", where=option, expected=form)
     return parts
+
+
+def _pairs(parts: list[str], option: str, form: str, example: str, *, whole: bool = True) -> Iterator[tuple[str, str]]:
+    """Keys with what stands behind their sign of equality, which may be nothing where `whole` is false."""
+    seen: set[str] = set()
+    for part in parts:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and (value or not whole)):
+            raise UsageError(f"'{part}'", where=option, expected=form, hint=f"{option} {example}")
+        if key in seen:
+            raise UsageError(f"'{key}' stands twice", where=option, expected=f"each {form.partition('=')[0]} once")
+        seen.add(key)
+        yield key, value
 
 
 def _number(text: str, where: str, expected: str) -> float:

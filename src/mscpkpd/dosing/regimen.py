@@ -329,6 +329,12 @@ class Regimen:
         return self.doses
 
     @property
+    def kinds(self) -> str:
+        """The doses in a few words, each kind once: "1e+06 cells iv"; "no dose" where none gives anything."""
+        given = (f"{dose.amount:.3g} {dose.unit} {dose.route}" for dose in self.doses if dose.gives)
+        return ", ".join(dict.fromkeys(given)) or "no dose"
+
+    @property
     def routes(self) -> tuple[str, ...]:
         """Routes used, in order of first use."""
         return tuple(dict.fromkeys(dose.route for dose in self.doses))

@@ -218,7 +218,7 @@ def to_pymc(
 def _started(problem: Problem, start: Fit | None) -> Problem:
     if start is None:
         return problem
-    known = dict(zip(start.table["parameter"], start.table["estimate"], strict=True))
+    known = start.estimates
     moved = tuple(replace(p, start=_or(known.get(p.name), p.start)) for p in problem.free)
     return replace(problem, free=moved)
 
@@ -227,7 +227,7 @@ def _begun(population: Population, start: Fit | None) -> Population:
     """The same population, starting from the estimates of an earlier fit, spreads included."""
     if start is None:
         return population
-    known = dict(zip(start.table["parameter"], start.table["estimate"], strict=True))
+    known = start.estimates
     levels = tuple(
         replace(level, effects=tuple(replace(e, sd=_or(known.get(e.omega_sd), e.sd)) for e in level.effects))
         for level in population.levels

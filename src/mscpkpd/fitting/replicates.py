@@ -14,11 +14,18 @@ from mscpkpd.problem import Problem
 __all__ = ["observe", "row_frame"]
 
 
-def observe(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """A new observation of every row: one subject, or the mean of as many subjects as the row has."""
+def observe(
+    problem: Problem,
+    f: np.ndarray,
+    values: Mapping[str, float],
+    rng: np.random.Generator,
+    among: np.ndarray | None = None,
+) -> np.ndarray:
+    """A new observation of every row, or of those `among` marks: one subject, or the mean of as many as the row has."""
     rows, out = problem.rows, np.array(f)
     for k, name in enumerate(rows.outputs):
         noise, mine = problem.model.output(name).noise, rows.output == k
+        mine = mine if among is None else mine & among
         own = mine & np.isfinite(rows.sd)
         for of_log in (False, True):  # the sd of a median is one of the logarithm
             rest = own & ((rows.kind == "logmean") == of_log)

@@ -141,6 +141,11 @@ class Fit:
         return all(check.ok for check in self.checks)
 
     @property
+    def estimates(self) -> dict[str, float]:
+        """Estimate of each parameter of the table, in its unit."""
+        return dict(zip(self.table["parameter"], self.table["estimate"], strict=True))
+
+    @property
     def verdict(self) -> str:
         """One line: usable, or what is wrong, first things first."""
         failed = [check.sentence for check in self.checks if not check.ok]

@@ -108,12 +108,8 @@ def given(regimen: Regimen, weight: float | None, hours: float) -> float:
 
 def doses_text(regimen: Regimen) -> str:
     """Write the doses in a few words: "3 x 1e+06 cells iv"."""
-    doses = [dose for dose in regimen if dose.gives]
-    if not doses:
-        return "no dose"
-    kinds = dict.fromkeys(f"{dose.amount:.3g} {dose.unit} {dose.route}" for dose in doses)
-    text = ", ".join(kinds)
-    return text if len(doses) == 1 else f"{len(doses)} x {text}"
+    count = sum(dose.gives for dose in regimen)
+    return f"{count} x {regimen.kinds}" if count > 1 else regimen.kinds
 
 
 def group_of(fit: Fit) -> dict[str, int]:

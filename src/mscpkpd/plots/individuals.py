@@ -43,7 +43,7 @@ def individual_fits(fit: Fit, output: str | None = None, *, marks: Marks | None 
     name, each = str(rows["output"].iloc[0]), fit.individuals.drop_duplicates("subject").set_index("subject")
     typical = {
         str(parameter): float(value)
-        for parameter, value in zip(fit.table["parameter"], fit.table["estimate"], strict=True)
+        for parameter, value in fit.estimates.items()
         if parameter in fit.model.parameter_names
     }
     _, groups = bind(fit.model, fit.study)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.coordinates import Spreads, drawn_effects, spreads_from
+from mscpkpd.fitting.replicates import observe
 from mscpkpd.fitting.result import Fit
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import Problem
@@ -140,14 +141,16 @@ def replicates(
     simulated = np.empty((count, len(single)))
     thetas, spreads = _parameters(fit, population, chosen, count, seed)
     share = -(-count // len(thetas))
+    among = np.isin(np.arange(len(problem.rows)), single)
     for k, theta in enumerate(thetas):
-        f = _predicted(population, theta, nothing)[single]
+        pooled = None if population.levels else _predicted(population, theta, nothing)
         for j in range(k * share, min((k + 1) * share, count)):
             # one stream per replicate: as many as are asked for, the first ones stay what they were
             rng = np.random.default_rng([seed, j])
-            if population.levels:  # other subjects each time
-                f = _predicted(population, theta, drawn_effects(population, spreads[k], rng))[single]
-            simulated[j] = _noisy(problem, single, f, problem.values(theta), rng)
+            f = pooled
+            if f is None:  # other subjects each time
+                f = _predicted(population, theta, drawn_effects(population, spreads[k], rng))
+            simulated[j] = observe(problem, f, problem.values(theta), rng, among)[single]
         if progress:
             progress(k + 1, len(thetas))
     settings = {"replicates": count, "parameters": chosen, "draws": len(thetas), "seed": seed, "method": fit.method}
@@ -174,8 +177,7 @@ def _single_subjects(problem: Problem) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _estimate(fit: Fit, problem: Problem) -> np.ndarray:
-    known = dict(zip(fit.table["parameter"], fit.table["estimate"], strict=True))
-    start = dict(zip(problem.names, problem.start, strict=True))
+    known, start = fit.estimates, dict(zip(problem.names, problem.start, strict=True))
     return np.array([known.get(name, start[name]) for name in problem.names], dtype=float)
 
 
@@ -185,8 +187,7 @@ def _parameters(
     """Parameters of the replicates, shape (n_draws, n_free), and the spreads of random effects that go with them."""
     problem = population.problem
     if chosen == "estimate":
-        known = dict(zip(fit.table["parameter"], fit.table["estimate"], strict=True))
-        return _estimate(fit, problem)[None], [spreads_from(population, known)]
+        return _estimate(fit, problem)[None], [spreads_from(population, fit.estimates)]
     drawn = fit.sample(min(FROM_DRAWS, count), seed)
     thetas = np.stack([drawn[name] for name in problem.names], axis=1)
     each = ({name: float(values[k]) for name, values in drawn.items()} for k in range(len(thetas)))
@@ -205,18 +206,6 @@ def _predicted(population: Population, theta: np.ndarray, eta: np.ndarray) -> np
     return value
 
 
-def _noisy(
-    problem: Problem, single: np.ndarray, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator
-) -> np.ndarray:
-    """One new observation of every row."""
-    rows, out = problem.rows, np.array(f)
-    for k, name in enumerate(rows.outputs):
-        noise, mine = problem.model.output(name).noise, rows.output[single] == k
-        if noise is not None and np.any(mine):
-            out[mine] = noise.sample(rng, f[mine], values)
-    return out
-
-
 def _assembled(
     problem: Problem,
     single: np.ndarray,
@@ -228,7 +217,7 @@ def _assembled(
     rows = problem.rows
     names = tuple(rows.outputs[k] for k in rows.output[single])
     observed, lloq, uloq, more = _limits(problem, single, names)
-    strata = [_dosed(problem, int(rows.group[i])) for i in single]
+    strata = [problem.groups[rows.group[i]].regimen.kinds for i in single]
     return Replicates(
         names,
         tuple(rows.subject[i] for i in single),
@@ -245,12 +234,6 @@ def _assembled(
         settings,
         notes + more,
     )
-
-
-def _dosed(problem: Problem, group: int) -> str:
-    doses = problem.groups[group].regimen.doses
-    kinds = dict.fromkeys(f"{dose.amount:.3g} {dose.unit} {dose.route}" for dose in doses)
-    return ", ".join(kinds) or "no dose"
 
 
 def _limits(
