@@ -205,9 +205,10 @@ def test_studies_that_fail_are_counted_against_the_model(design, monkeypatch):
     assert set(found.failures.values()) == {"NOT A RESULT: R-hat"}
 
 
-def test_limits_of_the_design_hold_for_its_replicates():
+@pytest.mark.parametrize(("unit", "limit"), [("mg", 2.0), ("ug", 2000.0)])
+def test_limits_of_the_design_hold_for_its_replicates(unit, limit):
     """A row below a limit in the template makes rows below that limit, and none below it that are quantified."""
-    rows = [{"subject": "a", "time": t, "time_unit": "h", "output": "y", "value": 2.0, "upper": 2.0, "unit": "mg",
+    rows = [{"subject": "a", "time": t, "time_unit": "h", "output": "y", "value": limit, "upper": limit, "unit": unit,
              "censoring": "left", "dose": 0.0, "dose_unit": "mg", "route": "iv"} for t in range(1, 40)]  # fmt: skip
     from mscpkpd.problem import pose
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mscpkpd.administration import place_of, timing
 from mscpkpd.covariates import check_line, factor_of, parameter_of
 from mscpkpd.data.cells import Reading
-from mscpkpd.data.covariates import Declared, is_covariate
+from mscpkpd.data.covariates import Declared, is_covariate, is_number
 from mscpkpd.data.dose_properties import VIALS
 from mscpkpd.data.event_study import dosed_by
 from mscpkpd.data.events import COLUMNS, Event, by_subject
@@ -132,7 +132,7 @@ class Plan:
         """A name that stands in DVID or CMT must exist; what a number of DVID means is left to its author."""
         names = (*self.model.output_names, *self.model.state_names)
         dvid, cmt = event.row.text("dvid"), event.row.text("cmt").removesuffix(".0")
-        if event.evid == 0 and dvid and not _is_number(dvid) and dvid not in names:
+        if event.evid == 0 and dvid and not is_number(dvid) and dvid not in names:
             self._note(event, "dvid", UnknownName.among("output", dvid, names))
         known = {*names, *self.model.route_names}
         if cmt and cmt.isdigit() and int(cmt) > len(self.model.state_names) and not dvid:
@@ -199,11 +199,3 @@ class Plan:
             return None
         number = self.reading.number(stated[0].row, column)
         return None if number is None else number * to_unit(f"1 {self.table.units[column]}", "kg")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mscpkpd.calibration.ranks import rank_of
+from mscpkpd.conversions import factor_of
 from mscpkpd.data import Record, Study
 from mscpkpd.data.record import Kind
 from mscpkpd.errors import MscError
@@ -118,15 +119,14 @@ def simulated_study(problem: Problem, f: np.ndarray, values: Mapping[str, float]
     rng : numpy.random.Generator
         Of the noise.
     """
-    rows, study = problem.rows, problem.study
-    records = []
+    study, records = problem.study, []
     for i, record in enumerate(study.records):
         output = problem.model.output(record.output)
         count = record.n or 1 if record.kind in ("mean", "logmean") else 1
         y = f[i]
         if output.noise is not None:
             y = float(np.mean(output.noise.sample(rng, np.full(count, f[i]), values)))
-        factor = rows.value[i] / record.value if rows.kind[i] == "value" and record.value else 1.0
+        factor = factor_of(output, study.subject(record.subject), record)
         records.append(_measured(record, y, factor, output.unit))
     return replace(study, records=tuple(records), name=f"{study.name} SYNTHETIC", synthetic=True)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mscpkpd.data.tables import Table
 
 __all__ = ["COVARIATES", "RULES", "RULE_OF", "Covariate", "Declared", "Interpolation", "Varying", "declared",
-           "is_covariate", "record_rows", "records_beside", "with_points"]  # fmt: skip
+           "is_covariate", "is_number", "record_rows", "records_beside", "with_points"]  # fmt: skip
 
 COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 COVARIATES = "covariates"  # ends the name of a file beside a study
@@ -71,7 +71,7 @@ class Varying:
     @property
     def numeric(self) -> bool:
         """Whether every record is a number."""
-        return all(_is_number(text) for text in self.texts)
+        return all(is_number(text) for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,8 @@ def records_beside(table: Table) -> tuple[dict[str, list[Varying]], dict[str, Co
     return found, known
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether Python reads a text as a number."""
     try:
         float(text)
     except ValueError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mscpkpd.conversions import factor_of
 from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.coordinates import Spreads, drawn_effects, spreads_from
 from mscpkpd.fitting.replicates import observe
@@ -268,11 +269,10 @@ def _limits(
 
 def _stated(problem: Problem, single: np.ndarray, name: str) -> np.ndarray:
     """A limit that the rows state, in the unit of their output."""
-    out = np.full(len(single), np.nan)
+    out, study, model = np.full(len(single), np.nan), problem.study, problem.model
     for k, i in enumerate(single):
-        record = problem.study.records[i]
+        record = study.records[i]
         limit = getattr(record, name)
-        if limit is not None and record.value:  # units of an output and of an assay differ by a factor
-            seen = problem.rows.value[i] if problem.rows.kind[i] == "value" else np.nan
-            out[k] = limit * seen / record.value
+        if limit is not None:
+            out[k] = limit * factor_of(model.output(record.output), study.subject(record.subject), record)
     return out
