@@ -18,7 +18,7 @@ from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.draws import INTERVAL, Check
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
-from mscpkpd.fitting.replicates import observe, row_frame
+from mscpkpd.fitting.replicates import observe, row_frame, shown
 from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
 from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
 from mscpkpd.model import Model
@@ -238,6 +238,9 @@ def _begun(population: Population, start: Fit | None) -> Population:
 def _approximate(population: Population, method: str, seed: int) -> Outcome:
     from mscpkpd.fitting.approximate import approximate_fit
 
+    if method in ("foce", "focei") and np.any(population.problem.rows.kind == "event"):
+        hint = "method='laplace', 'map' or 'nuts'"
+        raise UsageError(f"{method} with the times of events, which have no expected information (Q7)", hint=hint)
     if method in POPULATION and not population.levels:
         reasons = "; ".join(population.notes) or f"model '{population.problem.model.name}' declares no random effects"
         hint = "a row in [variability] of the model file, or method='map' or 'least_squares', which need none"
@@ -376,7 +379,8 @@ def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFr
     for k in picked:
         theta = np.array([flat[name][k] if name in flat else start[name] for name in problem.names])
         f = problem.predict(theta).value
-        means.append(f)
-        seen.append(observe(problem, f, problem.values(theta), rng))
+        values = problem.values(theta)
+        means.append(shown(problem, f, values))
+        seen.append(problem.rows.as_shares(observe(problem, f, values, rng)))
     mean = np.array(means)
     return row_frame(problem.rows, np.median(mean, axis=0), mean, np.array(seen))

@@ -14,9 +14,10 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from mscpkpd.errors import ParameterError
+from mscpkpd.fitting.counted_terms import UNCOMMON, count_of, counted_term
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.op import PredictionOp
-from mscpkpd.noise import Noise
+from mscpkpd.noise import HALF_LOG_2PI, Noise
 from mscpkpd.observations import Rows
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem
@@ -144,10 +145,16 @@ def likelihood(problem: Problem, k: int, name: str, prediction: Any, values: Map
                 continue
             label = f"{name}_{kind}{'_sd' if with_sd else ''}"
             f = prediction[mine]
-            if with_sd:
+            if kind in UNCOMMON:
+                counted_term(problem, f"{name}_{kind}", f, values, mine)
+            elif with_sd:
                 _summary(label, rows.value[mine], f, rows.sd[mine] / np.sqrt(rows.count[mine]), log=kind == "logmean")
             elif noise is not None:
                 _rows(label, noise, f, values, problem.rows, mine)
+    mine = np.flatnonzero((rows.output == k) & (rows.spared > 0))
+    if len(mine) and noise is not None:  # a composition is one number less than its rows (Q5)
+        each = pt.log(_sd(noise, prediction[mine], values)) - 0.5 * np.log(count_of(rows, mine))
+        pm.Potential(f"{name}_closure", pt.sum(rows.spared[mine] * (each + HALF_LOG_2PI)))
 
 
 def _summary(label: str, value: np.ndarray, f: Any, sd: np.ndarray, *, log: bool) -> None:

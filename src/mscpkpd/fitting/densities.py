@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln, log_ndtr, stdtr
 
+from mscpkpd.counted import counted_rows
 from mscpkpd.noise import HALF_LOG_2PI, Noise
 from mscpkpd.problem import Problem
 from mscpkpd.variability import SUMMARIES
@@ -127,6 +128,13 @@ def densities(
             spread = _Spread(center[mine], sd[mine], d_center[mine], d_sd[mine], degrees[mine])
             part = _censored(kind, (lower[mine], upper[mine]), spread)
             for whole, piece in zip(out, (part.value, part.slope, part.information), strict=True):
+                whole[mine] = piece
+    with np.errstate(divide="ignore"):
+        out[0] = out[0] + rows.spared * (np.log(sd) + HALF_LOG_2PI)  # a composition is one number less (Q5)
+    for kind in ("positive", "alive", "event"):
+        mine = np.flatnonzero(rows.kind == kind)
+        if len(mine):
+            for whole, piece in zip(out, counted_rows(problem, f, values, mine), strict=True):
                 whole[mine] = piece
     return RowDensity(*out)
 

@@ -50,7 +50,7 @@ def build_hierarchy(population: Population, frame: Frame | None = None) -> pm.Mo
     coords |= {level.name: list(level.labels) for level in population.levels}
     with pm.Model(coords=coords) as model:
         free, etas = _named(population) if frame is None else _framed(population, frame)
-        prediction = CaseOp(population)(_values(population, free, etas))[0]
+        prediction = problem.rows.points.rows(CaseOp(population)(_values(population, free, etas))[0], pt)
         if frame is None:
             pm.Deterministic("prediction", prediction, dims="row")
         values: dict[str, Any] = {**problem.model.values, **free}

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
+from mscpkpd.errors import UsageError
 from mscpkpd.problem import Problem
 
 __all__ = ["Residuals"]
@@ -43,6 +44,7 @@ class Residuals:
     """
 
     def __init__(self, problem: Problem, names: tuple[str, ...]) -> None:
+        _refuse_counts(problem)
         self.problem = problem
         self._scaled = _noise_scales(problem)
         self.scales = tuple(self._scaled)
@@ -153,6 +155,18 @@ class Residuals:
             log[rows.output == k] = noise is not None and noise.is_log
         own_scale = (rows.kind == "mean") & np.isfinite(rows.sd)  # a mean with its sd stays on its own scale
         return np.asarray((log & ~own_scale) | (rows.kind == "logmean"))
+
+
+def _refuse_counts(problem: Problem) -> None:
+    """Refuse rows without residuals: how many were positive or alive, and when something happened."""
+    rows = problem.rows
+    if np.any(rows.without_noise):
+        first = int(np.flatnonzero(rows.without_noise)[0])
+        made = problem.model.output(rows.outputs[rows.output[first]])
+        raise UsageError(
+            f"least squares with '{made.quantity}' of '{made.of}', which has no residual (Q4)", where=rows.where[first],
+            hint="method='map' or method='nuts'",
+        )  # fmt: skip
 
 
 def _noise_scales(problem: Problem) -> dict[str, int]:

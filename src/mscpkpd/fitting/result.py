@@ -19,6 +19,7 @@ from mscpkpd.files import whole_folder
 from mscpkpd.fitting.draws import Check, Draws, make_draws, read_draws, split_draws, write_draws
 from mscpkpd.model import LEVELS, Model
 from mscpkpd.modelfile import load_model, save_model
+from mscpkpd.observed_points import observed_by
 
 __all__ = ["LITTLE", "Fit", "Outcome", "Posterior", "load_fit", "versions"]
 
@@ -335,7 +336,7 @@ def load_fit(folder: str | Path) -> Fit:
             "the data have changed since the fit", where=str(folder / "data.csv"), hint="fit again, or restore the file"
         )
     return Fit(
-        load_model(folder / "model.toml"),
+        observed_by(load_model(folder / "model.toml"), study),
         study,
         record["method"],
         table,

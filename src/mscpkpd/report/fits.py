@@ -292,6 +292,8 @@ def _observed(row: Mapping[Any, Any]) -> str:
         "interval": lambda: _between(row, "lower_limit", "upper_limit"),
         "mean": lambda: f"{_amount(row, 'observed')} ± {_amount(row, 'sd')} {count}",
         "logmean": lambda: f"median {_amount(row, 'observed')} {count}",
+        "positive": lambda: f"{_amount(row, 'observed')} of {number(row['n'])}",
+        "alive": lambda: f"{_amount(row, 'observed')} of {number(row['n'])}",
     }
     return words.get(row["kind"], lambda: _amount(row, "observed"))()
 
