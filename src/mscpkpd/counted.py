@@ -99,10 +99,9 @@ def _positive(u: np.ndarray, by_f: np.ndarray, k: np.ndarray, n: np.ndarray) -> 
 def _alive(gained: np.ndarray, k: np.ndarray, n: np.ndarray) -> Counted:
     """Of n, k alive, each with probability exp(-H)."""
     h = np.maximum(gained, TINY)  # rounding of a solver may leave less than nothing
-    dead = np.expm1(h)
+    per_death = np.exp(-h) / -np.expm1(-h)
     value = log_choose(k, n) - _times(k, h) + _times(n - k, np.log(-np.expm1(-h)))
-    slope = -k + _times(n - k, 1.0 / dead)
-    return Counted(value, slope, n / dead)
+    return Counted(value, -k + _times(n - k, per_death), n * per_death)
 
 
 def _times(count: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -40,6 +40,7 @@ __all__ = ["read_doses", "read_study", "study_from_frame"]
 Layout = Literal["tidy", "wide"]
 DOSES = "doses"
 MOST_NOTES = 20
+CLOSED = 2.0  # percent that the shares of a sample may miss by rounding
 
 
 def read_study(
@@ -402,10 +403,25 @@ def _sums(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         if record.unit == PERCENT_OF_DOSE and record.kind in ("value", "mean") and record.quantity in ("", "share"):
             sums[record.subject, record.time, record.method][record.output] = record.value
+    yield from _shares(records)
     for (subject, time, _), values in sums.items():
         total = sum(values.values())
         if total > 100 and len(values) > 1:
             yield f"subject '{subject}' at {time:g} h: {len(values)} outputs sum to {total:.4g} %ID, more than the dose"
+
+
+def _shares(records: Sequence[Record]) -> Iterator[str]:
+    """Note where more was recovered than given, and where shares of a sample are no shares of all of it (Q5)."""
+    whole: dict[tuple[str, float, str], float] = defaultdict(float)
+    for record in records:
+        hundred = record.value if record.unit in ("%", PERCENT_OF_DOSE) else 100 * record.value
+        if record.quantity == "recovery" and hundred > 100:
+            yield f"subject '{record.subject}' at {record.time:g} h: {hundred:.4g} % of the dose recovered"
+        if record.quantity == "share" and record.unit != PERCENT_OF_DOSE:
+            whole[record.subject, record.time, record.sample] += hundred
+    for (subject, time, _), total in whole.items():
+        if abs(total - 100) > CLOSED:
+            yield f"subject '{subject}' at {time:g} h: shares add up to {total:.4g} %; they are taken as parts of that"
 
 
 def _at_most(notes: Sequence[str]) -> tuple[str, ...]:

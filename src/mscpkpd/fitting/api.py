@@ -22,6 +22,7 @@ from mscpkpd.fitting.replicates import observe, row_frame, shown
 from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
 from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
 from mscpkpd.model import Model
+from mscpkpd.model.observed import biased_by
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclear_columns
 
@@ -265,7 +266,22 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     if problem.rows.covariates:
         notes.append(f"of each subject, from the study: {', '.join(problem.rows.covariates)} (K1)")
     notes += said_of(problem.rows.rules)
+    notes += _notes_of_bias(problem)
     return tuple(notes)
+
+
+def _notes_of_bias(problem: Problem) -> Iterator[str]:
+    """A method can only be biased relative to another one (Q6)."""
+    rows, model = problem.rows, problem.model
+    seen = {rows.outputs[k] for k in np.unique(rows.output)}
+    for name in sorted(seen):
+        output = model.output(name)
+        if output.of and not output.quantity and output.of not in seen:
+            factor = biased_by(model.output(output.of), output.method)
+            yield (
+                f"{factor}: no row of '{output.of}' by another method than {output.method}, so only its prior tells the "
+                "bias from the amount (Q6)"
+            )
 
 
 def _notes_of_doses(problem: Problem) -> Iterator[str]:

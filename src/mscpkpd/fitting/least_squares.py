@@ -143,7 +143,8 @@ def estimate(problem: Problem, names: Collection[str]) -> Estimate:
         z, minimizer, result = _round(work, z)
     information = work.jacobian(z).T @ work.jacobian(z)
     covariance = np.linalg.pinv(information) if work.names else np.zeros((0, 0))
-    degrees = float(len(work) - len(work.names)) if work.scales else float("inf")
+    count = float(np.sum(1.0 - problem.rows.spared))  # a composition is one number less than its rows (Q5)
+    degrees = count - len(work.names) if work.scales else float("inf")
     noise = {name: work.values[name] for name in work.scales}
     final = minimizer
 

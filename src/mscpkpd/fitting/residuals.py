@@ -88,11 +88,12 @@ class Residuals:
     def rescale(self, z: np.ndarray) -> None:
         """Set each noise scale to what its residuals show, and the weights with it."""
         residuals = self(z)
-        share = 1.0 - len(self.names) / len(self)
+        counts = 1.0 - self.problem.rows.spared  # a composition is one number less than its rows (Q5)
+        share = 1.0 - len(self.names) / float(np.sum(counts))
         for name in self.scales:
             mine = self._informing(name)
             if np.any(mine) and share > 0:
-                self.values[name] *= float(np.sqrt(np.mean(residuals[mine] ** 2) / share))
+                self.values[name] *= float(np.sqrt(np.sum(residuals[mine] ** 2) / np.sum(counts[mine]) / share))
         self.theta = np.array([self.values[name] for name in self.problem.names])
         self.freeze(z)
 
