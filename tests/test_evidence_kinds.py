@@ -18,7 +18,7 @@ from mscpkpd.fitting.api import fit
 from mscpkpd.fitting.replicates import observe, shown
 from mscpkpd.fitting.densities import densities
 from mscpkpd.fitting.hierarchy import build_hierarchy
-from mscpkpd.model import Variability
+from mscpkpd.model import Covariance, Variability
 from mscpkpd.population import pose_population
 from mscpkpd.problem import pose
 from test_evidence import within
@@ -360,7 +360,8 @@ def test_peaks_are_recovered(tmp_path):
 
 def varied(folder):
     described = two_organs(folder)
-    return replace(described, variability=(Variability("k", "subject", 0.3), Variability("m0", "subject", 0.2)))
+    spreads = (Variability("k", "subject", 0.3), Variability("q", "subject", 0.2))
+    return replace(described, variability=spreads, covariance=(Covariance("subject", "diagonal"),))
 
 
 def of_animals():
@@ -373,6 +374,7 @@ def of_animals():
             {**own, "quantity": "fold_change", "output": "marker", "time": 3.0, "value": 2.0, "unit": "1"},
             {**own, "quantity": "present", "time": 40.0, "value": 1, "unit": "1"},
             {**own, "time": 5.0, "value": 500.0, "unit": "cells"},
+            {**own, "time": 9.0, "value": 350.0, "unit": "cells"},
             *({**own, **row} | {"output": row["output"]} for row in shares(6.0, 70.0, 30.0)),
         ]
     between = {"quantity": "ratio", "output": "lung_cells", "versus_subject": "m3", "time": 6.0, "unit": "1"}
@@ -383,6 +385,7 @@ def of_animals():
 def test_random_effects_reach_rows_through_their_points(tmp_path):
     """Derivatives by effects and by parameters against differences; groups compared and counts of many have none."""
     population = pose_population(varied(tmp_path), of_animals())
+    assert len(population.effects) == 2
     theta, rng = population.problem.start, np.random.default_rng(1)
     eta = 0.3 * rng.standard_normal(population.offsets[-1])
     found = population.predict(theta, eta, by_eta=True, by_theta=True)
@@ -415,9 +418,9 @@ def test_the_hierarchical_model_has_the_density_of_its_rows(tmp_path):
     for name in named:
         key = next(k for k in point if k.startswith(f"{name}_") or k == name)
         point[key] = np.array(named[name])
-    terms = [v for v in (*model.observed_RVs, *model.potentials)]
+    terms = [*model.observed_RVs, *model.potentials]
     got = float(model.compile_logp(terms, mode="FAST_COMPILE")(point))
-    sds = model.compile_fn([model[e.omega_sd] for e in population.effects if e.prior.is_free], mode="FAST_COMPILE")(point)
+    sds = [np.exp(point[f"{effect.omega_sd}_log__"]) for effect in population.effects]
     eta = (unit * np.array(sds)).ravel()
     f = population.predict(problem.start, eta).value
     expected = float(np.sum(densities(problem, f, problem.values(problem.start)).value))
