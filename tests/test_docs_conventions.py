@@ -22,7 +22,7 @@ from printed import page
 
 ROOT = Path(__file__).parents[1]
 PAGE = page("conventions.md")
-LETTERS = "BDEGKLNOPRSTV"
+LETTERS = "BDEGKLNOPQRSTV"
 RULE = re.compile(rf"^\s*(?:- |\| )\*\*([{LETTERS}][1-9]\d?)\.?\*\*", re.MULTILINE)
 CITED = re.compile(rf"(?<![\w.-])([{LETTERS}])([1-9]\d?)(?:(?:\s+to\s+|-)\1([1-9]\d?))?(?![\w-])")
 IN_NAME = re.compile(rf"_([{LETTERS.lower()}])([1-9]\d?)(?=_|$)")

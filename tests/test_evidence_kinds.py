@@ -106,7 +106,14 @@ def test_a_share_a_thousand_standard_deviations_away(tmp_path):
 
 def test_recovery_is_the_sum_of_the_organs_over_the_dose(tmp_path):
     """The total of a sample is an observation of its own (Q5)."""
-    total = {"quantity": "recovery", "output": "lung_cells", "time": 6.0, "unit": "%", "value": 80.0, "sample": "at 6.0"}
+    total = {
+        "quantity": "recovery",
+        "output": "lung_cells",
+        "time": 6.0,
+        "unit": "%",
+        "value": 80.0,
+        "sample": "at 6.0",
+    }
     problem = posed(tmp_path, *shares(6.0, 70.0, 30.0), total, **{})
     value = problem.predict(problem.start).value
     assert value[2] == pytest.approx((lung(6.0) + liver(6.0)) / DOSE, rel=1e-8)
@@ -119,7 +126,14 @@ def test_recovery_is_the_sum_of_the_organs_over_the_dose(tmp_path):
 
 def test_more_than_the_dose_is_a_warning_with_the_animal():
     """Mass balance: a recovery above 100 %, shares in %ID above it and shares that miss 100 % are notes, no errors."""
-    total = {"quantity": "recovery", "output": "lung_cells", "time": 6.0, "unit": "%", "value": 131.0, "sample": "at 6.0"}
+    total = {
+        "quantity": "recovery",
+        "output": "lung_cells",
+        "time": 6.0,
+        "unit": "%",
+        "value": 131.0,
+        "sample": "at 6.0",
+    }
     notes = frame([*shares(6.0, 70.0, 30.0), {**total, "subject": "m7"}]).notes
     assert "subject 'm7' at 6 h: 131 % of the dose recovered" in notes
     notes = frame(shares(6.0, 70.0, 45.0, unit="%ID")).notes
@@ -281,7 +295,9 @@ def test_survival_is_recovered(tmp_path):
         rows.append({**row, "value": min(time, 400.0), "censoring": "right" if time > 400 else "none"})
     for time in (10.0, 30.0, 100.0, 250.0):
         alive = int(rng.binomial(60, np.exp(-total(time))))
-        rows.append({"subject": f"g{time}", "quantity": "alive", "output": "hazard", "time": time, "value": alive, "n": 60})
+        rows.append(
+            {"subject": f"g{time}", "quantity": "alive", "output": "hazard", "time": time, "value": alive, "n": 60}
+        )
     study = frame([{"unit": "1", **row} for row in rows])
     found = fit(two_organs(tmp_path), study, "map", free=["h0", "harm"])
     assert found.ok
@@ -442,7 +458,9 @@ def test_a_population_is_fitted_to_half_lives_of_animals(tmp_path):
         own = {"subject": f"m{animal}", "output": "lung_cells"}
         for start in (1.0, 5.0, 9.0):
             half = np.log(2) / k * np.exp(0.1 * rng.standard_normal())
-            rows.append({**own, "quantity": "half_life", "time": start, "time_to": start + 8, "value": half, "unit": "h"})
+            rows.append(
+                {**own, "quantity": "half_life", "time": start, "time_to": start + 8, "value": half, "unit": "h"}
+            )
     described = replace(two_organs(tmp_path), variability=(Variability("k", "subject", 0.3),))
     found = fit(described, frame(rows), "focei", free=["k", "r"])
     assert found.ok
@@ -450,3 +468,46 @@ def test_a_population_is_fitted_to_half_lives_of_animals(tmp_path):
     assert known["omega_sd_k"] == pytest.approx(0.4, rel=0.6)
     assert known["r"] == pytest.approx(0.1, rel=0.5)
     assert len(found.predictions) == 36
+
+
+# ---- sampled ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_nuts_samples_every_kind(tmp_path):
+    """The compiled log density of a mixed table: the posterior holds the values that its rows were made from."""
+    rows = [
+        {
+            "quantity": "half_life",
+            "time": 2.0,
+            "time_to": 24.0,
+            "value": 6.9,
+            "unit": "h",
+            "stat": "mean",
+            "sd": 1.5,
+            "n": 4,
+        },
+        {"quantity": "ratio", "versus": "liver_cells", "time": 6.0, "value": 1.4, "unit": "1"},
+        {"method": "PET", "time": 12.0, "value": 450.0, "unit": "cells"},
+        {"method": "qPCR", "time": 12.0, "value": 300.0, "unit": "cells"},
+        {"quantity": "positive", "time": 30.0, "value": 5, "n": 10, "unit": "1"},
+        *shares(6.0, 57.0, 43.0),
+        {"quantity": "peak_time", "output": "liver_cells", "time": 0.0, "time_to": 72.0, "value": TOP, "unit": "h"},
+        {"quantity": "alive", "output": "hazard", "time": 100.0, "value": 4, "n": 8, "unit": "1"},
+        {"quantity": "event_time", "output": "hazard", "value": 90.0, "unit": "h"},
+    ]
+    study = frame([{"output": "lung_cells", **row} for row in rows])
+    found = fit(two_organs(tmp_path), study, "nuts", draws=400, tune=500, chains=2, seed=1)
+    table = found.table.set_index("parameter")
+    assert table["r_hat"].max() < 1.05
+    for name in ("k", "q", "b", "r", "lod", "s", "pet", "h0"):
+        assert table.loc[name, "lower"] < VALUES[name] < table.loc[name, "upper"], name
+
+
+@pytest.mark.slow
+def test_nuts_samples_quantities_with_random_effects(tmp_path):
+    """The layer of quantities in a compiled hierarchical model."""
+    found = fit(varied(tmp_path), of_animals(), "nuts", draws=200, tune=300, chains=2, seed=1)
+    assert len(found.predictions) == 23
+    assert np.all(np.isfinite(found.table["estimate"]))
+    assert {"omega_sd_k", "omega_sd_q"} <= set(found.table["parameter"])

@@ -302,7 +302,7 @@ def _notes_of_sampling(problem: Problem) -> Iterator[str]:
     """One value for each animal: the noise of the output holds the spread between animals, too (T9)."""
     counts: dict[str, Counter[str]] = {}
     for record in problem.study.records:
-        if record.kind not in ("mean", "logmean"):
+        if record.kind not in ("mean", "logmean") and not record.quantity:
             counts.setdefault(record.output, Counter())[record.subject] += 1
     single = [f"'{name}'" for name, own in counts.items() if len(own) > 1 and max(own.values()) == 1]
     if single:
