@@ -71,6 +71,8 @@ def correlations(fit: Fit, limit: float = ALIKE) -> pd.DataFrame:
     if len(draws) < 2:
         return pd.DataFrame(columns=columns)
     matrix = np.corrcoef(np.stack([rankdata(x) for x in draws.values()]))
-    pairs = [(a, b, float(matrix[i, j])) for (i, a), (j, b) in combinations(enumerate(draws), 2)]
-    named = [pair for pair in pairs if abs(pair[2]) >= limit]
-    return pd.DataFrame(sorted(named, key=lambda pair: -abs(pair[2])), columns=columns)
+    known = pd.DataFrame(matrix, index=list(draws), columns=list(draws)).to_dict()
+    pairs = [(a, b, float(known[a][b])) for a, b in combinations(draws, 2)]
+    table = pd.DataFrame(pairs, columns=columns)
+    table = table[table["correlation"].abs() >= limit]
+    return table.sort_values("correlation", key=np.abs, ascending=False, kind="stable", ignore_index=True)

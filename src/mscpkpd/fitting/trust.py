@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri_exp
 from scipy.stats import f as f_distribution
-from scipy.stats import norm, shapiro, spearmanr
+from scipy.stats import shapiro, spearmanr, t
 
 from mscpkpd.fitting.densities import spread_of
 from mscpkpd.fitting.draws import Check
@@ -70,7 +70,10 @@ def trust_checks(
         before.append(_design(problem, values, fitted))
     elif table["learned"].notna().any():
         before.append(_learned(problem, table))
-    return tuple(before), (_data(problem, scores, levels), _noise(problem, predicted, scores, values))
+    data = _data(problem, scores, levels)
+    # residuals of data that contradict each other are odd whatever the noise
+    noise = (_noise(problem, predicted, scores, values),) if data.ok else ()
+    return tuple(before), (data, *noise)
 
 
 def normal_scores(problem: Problem, predicted: np.ndarray, values: Mapping[str, float]) -> np.ndarray:
@@ -190,16 +193,11 @@ def _summaries(problem: Problem) -> Iterator[str]:
     """Means of one output after the same doses at the same time whose intervals exclude each other."""
     rows = problem.rows
     cells: dict[tuple[int, int, float, str], list[int]] = {}
-    for i in np.flatnonzero(rows.has_own_sd):
-        cells.setdefault((int(rows.output[i]), int(rows.group[i]), float(rows.time[i]), str(rows.kind[i])), []).append(
-            i
-        )
+    for row in np.flatnonzero(rows.has_own_sd):
+        key = int(rows.output[row]), int(rows.group[row]), float(rows.time[row]), str(rows.kind[row])
+        cells.setdefault(key, []).append(int(row))
     pairs = [pair for cell in cells.values() for pair in combinations(cell, 2)]
-    found = []
-    for i, j in pairs:
-        error = np.hypot(rows.sd[i] / np.sqrt(rows.count[i]), rows.sd[j] / np.sqrt(rows.count[j]))
-        if error > 0:
-            found.append((2 * float(norm.sf(abs(rows.value[i] - rows.value[j]) / error)), i, j))
+    found = [(_differ(rows.value[[*pair]], rows.sd[[*pair]], rows.count[[*pair]]), *pair) for pair in pairs]
     for p, i, j in sorted(found)[:1]:
         if p < LEVEL / len(pairs):
             yield (
@@ -208,6 +206,16 @@ def _summaries(problem: Problem) -> Iterator[str]:
                 f"same doses at {number(rows.time[i])} {problem.model.time}, more than their errors explain "
                 f"(p {number(p, 1)})."
             )
+
+
+def _differ(means: np.ndarray, sd: np.ndarray, count: np.ndarray) -> float:
+    """Welch's test of two means with the SD and number of their subjects: p."""
+    share = sd**2 / count
+    error, least = float(np.sum(share)), np.maximum(count - 1, 1)
+    if not error > 0:
+        return 1.0
+    degrees = error**2 / float(np.sum(share**2 / least))
+    return 2 * float(t.sf(abs(means[0] - means[1]) / np.sqrt(error), degrees))
 
 
 def _between(studies: np.ndarray, subjects: np.ndarray, scores: np.ndarray) -> tuple[float, dict[str, float]]:
