@@ -21,6 +21,7 @@ from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
 from mscpkpd.fitting.replicates import observe, row_frame
 from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
 from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
+from mscpkpd.fitting.trust import trust_checks
 from mscpkpd.model import Model
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclear_columns
@@ -155,9 +156,10 @@ def fit(
     predictions = outcome.predictions
     if predictions is None:
         predictions = _predictions(problem, outcome.posterior, seed)
+    levels = [level.name for level in population.levels] if population else []
     return Fit(
-        problem.model, study, method, outcome.table, outcome.posterior, outcome.draws, outcome.checks, notes,
-        predictions, settings, outcome.individuals,
+        problem.model, study, method, outcome.table, outcome.posterior, outcome.draws,
+        _judged(problem, outcome, predictions, method, levels), notes, predictions, settings, outcome.individuals,
     )  # fmt: skip
 
 
@@ -251,6 +253,19 @@ def _refuse_useless(given: Mapping[str, Any], population: Population) -> None:
             )
         if len(shape) == 1 and name not in population.positions:
             raise UsageError(f"'{name}' of the noise is given for each subject", expected="one value for all")
+
+
+def _judged(
+    problem: Problem, outcome: Outcome, predictions: pd.DataFrame, method: str, levels: Collection[str]
+) -> tuple[Check, ...]:
+    """Checks of the method, between what the design can tell and what the residuals say."""
+    found = dict(zip(outcome.table["parameter"], outcome.table["estimate"], strict=True))
+    estimates = np.array([found.get(p.name, p.start) for p in problem.free], dtype=float)
+    before, after = trust_checks(
+        problem, predictions["predicted"].to_numpy(float), problem.values(estimates), outcome.table, method=method,
+        levels=levels,
+    )  # fmt: skip
+    return (*before, *outcome.checks, *after)
 
 
 def _started(problem: Problem, start: Fit | None) -> Problem:
