@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,7 @@ def fit(
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
     random: Collection[str] | bool | None = None,
+    folder: str | Path | None = None,
 ) -> Fit:
     """Fit a model to a study.
 
@@ -84,10 +86,12 @@ def fit(
     target_accept : float
         Acceptance that the sampler's step size aims at, a probability.
     progress : callable, optional
-        Receives draws done and draws wanted, both over all chains.
+        Receives what is done, what is wanted, both over all chains, and words: divergences, step size.
     random : collection of str, bool or None
         Which of the random effects that the model declares are in the fit: "CL" for all its levels, "CL:lot" for one.
         By default all that the data can tell, and the notes name the others; False for none.
+    folder : str or Path, optional
+        Where "nuts" keeps draws as they come (Zarr). The same call goes on from there after an interruption or a kill.
 
     Returns
     -------
@@ -104,6 +108,8 @@ def fit(
         If nothing is left to learn, the options contradict each other, or nothing varies where the method needs it.
     FitError
         If the model cannot be solved where the search starts.
+    InputError
+        If the folder holds draws of another model, other data, options or seed.
 
     Notes
     -----
@@ -119,6 +125,8 @@ def fit(
             f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
+    if folder is not None and method != "nuts":
+        raise UsageError(f"folder={str(folder)!r} with {method}", expected="method='nuts', whose draws are kept")
     if method == "least_squares":
         if random:
             hint = "method='focei', 'map' or 'nuts', or one subject at a time"
@@ -131,7 +139,7 @@ def fit(
     refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
     began = time.time()
-    sampling = Sampling(draws, tune, chains, cores, target_accept)
+    sampling = Sampling(draws, tune, chains, cores, target_accept, None if folder is None else Path(folder))
     if population is None:
         outcome = _least_squares(problem, choose=free is None)
     elif method != "nuts":
