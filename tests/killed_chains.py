@@ -58,7 +58,7 @@ def main(folder: str) -> int:
     place = Place(Path(folder))
     place.claim({"seed": SEED})
     legs = place.legs(CHAINS, DRAWS, TUNE, SEED)
-    print("legs", [(leg.chain, leg.part, leg.before) for leg in legs], flush=True)
+    sys.stdout.write(f"legs {[(leg.chain, leg.part, leg.before) for leg in legs]}\n")
     if legs:
         run_jobs([Job(tuple(legs), folder)], lambda _: None)
     return 0

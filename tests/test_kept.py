@@ -25,7 +25,7 @@ PATIENCE = 120.0
 
 def start(folder: Path) -> subprocess.Popen[str]:
     paths = os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)])
-    return subprocess.Popen(  # noqa: S603 - our own program
+    return subprocess.Popen(
         [sys.executable, str(TESTS / "killed_chains.py"), str(folder)],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip

@@ -180,8 +180,6 @@ def _say(**what: Any) -> None:
 
 
 if __name__ == "__main__":
-    from mscpkpd.fitting.workers import main as run  # under its own name, so that jobs find one module
-
-    status = run(sys.argv[1])
+    status = main(sys.argv[1])
     sys.stdout.flush()
     os._exit(status)  # nothing is left to do, and threads of samplers may still run
