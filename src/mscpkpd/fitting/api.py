@@ -176,6 +176,7 @@ def to_pymc(
     free: Collection[str] | None = None,
     fix: Mapping[str, float] | None = None,
     random: Collection[str] | bool | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> pymc.Model:
     """Translate a model and a study into an ordinary PyMC model.
 
@@ -190,6 +191,10 @@ def to_pymc(
     random : collection of str, bool or None
         Random effects, as in `fit`: spreads are ``omega_sd_CL``, effects ``eta_CL`` over the groups of their level,
         sampled in units of their spread.
+    given : mapping of str to PyTensor expression, optional
+        Parameters that you define yourself, in the units of the model, with your own prior or as a formula: one
+        value, or one for each subject in the order of ``study.subjects``, as a covariate gives. Their priors in the
+        model file do not act.
 
     Returns
     -------
@@ -206,21 +211,54 @@ def to_pymc(
 
     Notes
     -----
+    Called within a ``with pymc.Model():`` block, it adds to that model; there `given` may use your variables.
     The prediction is one PyTensor operation with the engine's exact Jacobian. Parameters that no observed output
     depends on are not in the model: their posterior is their prior.
     """
     from mscpkpd.fitting.bayes import build_pymc
     from mscpkpd.fitting.hierarchy import build_hierarchy
 
-    population = pose_population(model, study, free, fix, random=random)
+    population = pose_population(
+        model, study, _with_given(model, free, given), fix, random=random, by_subject=bool(given)
+    )
+    _refuse_useless(given or {}, population)
     refuse_unclear_columns(population.problem, free)
     if population.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
         teach_jax()
-    if population.levels:
-        return build_hierarchy(population)
+    if population.levels or given:
+        return build_hierarchy(population, given=given)
     return build_pymc(population.problem)
+
+
+def _with_given(model: Model, free: Collection[str] | None, given: Mapping[str, Any] | None) -> Collection[str] | None:
+    known = [parameter.name for parameter in model.parameters]
+    for name in given or {}:
+        if name not in known:
+            raise UnknownName.among("parameter", name, known)
+    return free if free is None else tuple(dict.fromkeys((*free, *(given or {}))))
+
+
+def _refuse_useless(given: Mapping[str, Any], population: Population) -> None:
+    """A given parameter must be one that the data depend on, and have a shape that means something."""
+    problem = population.problem
+    for name, value in given.items():
+        if name not in problem.names:
+            raise UsageError(
+                f"'{name}' is given, but is not among the parameters to learn",
+                expected=f"one of {', '.join(problem.names)}",
+                hint="a prior in the model file, and an observed output that depends on it",
+            )
+        shape: tuple[int | None, ...] = getattr(getattr(value, "type", value), "shape", ())
+        subjects = len(problem.study.subjects)
+        if len(shape) > 1 or (len(shape) == 1 and shape[0] not in (None, subjects)):
+            raise UsageError(
+                f"'{name}' is given with shape {tuple(shape)}",
+                expected=f"one value, or one for each of the {subjects} subjects of the study, in its order",
+            )
+        if len(shape) == 1 and name not in population.positions:
+            raise UsageError(f"'{name}' of the noise is given for each subject", expected="one value for all")
 
 
 def _started(problem: Problem, start: Fit | None) -> Problem:
