@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,6 @@ class Job:
 
     def run(self, say: Say) -> None:
         """Draw."""
-        chain.begun_at = lambda model, start: replace(model, _make_initial_points=lambda _: start.copy())
         for leg in self.legs:
             say(chain=leg.chain, drawn=0)
             chain.run_leg(compiled(), leg, Place(Path(self.folder)), 0.8)

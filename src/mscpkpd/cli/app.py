@@ -22,6 +22,7 @@ from mscpkpd.cli import (
     library,
     noncompartmental,
     predictive,
+    profiling,
     responding,
     scoring,
     showing,
@@ -46,6 +47,7 @@ app.command("fit")(fitting.fit)
 app.command("simulate")(simulating.simulate)
 app.command("nca")(noncompartmental.nca)
 app.command("vpc")(predictive.vpc)
+app.command("profile")(profiling.profile)
 app.command("calibrate")(calibrating.calibrate)
 app.command("score")(scoring.score)
 app.add_typer(responding.app, name="responder")

@@ -44,6 +44,9 @@ MARK = "provenance.json"  # every run folder holds it
 SAMPLING = "For nuts"
 UNFINISHED = ".unfinished"  # behind the name of the run: where draws are kept until it is done
 RESUME_HELP = "Go on with an interrupted or killed fit of the same name, model, data, options and seed."
+SEARCHING = "For least_squares"
+STARTS_HELP = "Searches, all but the first from draws of the priors."
+BOOTSTRAP_HELP = "Bootstrap samples behind the intervals; 0 for the curvature."
 RANDOM_HELP = "Random effects of the fit; none for none. All that the data can tell, unless given."
 COLUMNS = ("parameter", "estimate", "lower", "upper", "unit")
 SAMPLED = (("r_hat", ".4f", "R-hat"), ("ess", ".0f", "ESS"), ("learned", ".2f", "learned"))
@@ -71,6 +74,8 @@ def fit(
     tune: Annotated[int, typer.Option(min=1, help="Warm-up draws, each chain.", rich_help_panel=SAMPLING)] = 1000,
     chains: Annotated[int, typer.Option(min=1, help="Number of chains.", rich_help_panel=SAMPLING)] = 4,
     resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP, rich_help_panel=SAMPLING)] = False,
+    starts: Annotated[int, typer.Option(min=1, help=STARTS_HELP, rich_help_panel=SEARCHING)] = 1,
+    bootstrap: Annotated[int, typer.Option(min=0, help=BOOTSTRAP_HELP, rich_help_panel=SEARCHING)] = 0,
     layout: Layout = "tidy",
     sheet: Sheet = None,
     decimal: Decimal = ".",
@@ -106,7 +111,9 @@ def fit(
     with in_shell_words(*table):
         study = read_study(data, **table)
     with (
-        in_shell_words("method", "free", "fix", "random", "draws", "tune", "chains", "covariates"),
+        in_shell_words(
+            "method", "free", "fix", "random", "draws", "tune", "chains", "covariates", "starts", "bootstrap"
+        ),
         progress(f"{method}, {data.name}") as tell,
         _kept_draws(kept),
     ):
@@ -114,7 +121,7 @@ def fit(
             tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw
         found = fit_model(
             chosen, study, method, free=learned, fix=held or None, seed=seed, draws=draws, tune=tune, chains=chains,
-            progress=tell, random=varying, folder=kept,
+            progress=tell, random=varying, folder=kept, starts=starts, bootstrap=bootstrap,
         )  # fmt: skip
     from mscpkpd.report import write_fit_run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,9 @@ def run_leg(compiled: Any, leg: Leg, place: Place, target_accept: float) -> None
 
 def begun_at(compiled: Any, start: np.ndarray) -> Any:
     """The same compiled model, whose chains begin at a point without jitter."""
-    return replace(compiled, initial_point_func=lambda _: start.copy())
+    # nutpie has one name for it in what numba compiled, and another in what JAX compiled
+    begin = next(each.name for each in fields(compiled) if each.name in ("initial_point_func", "_make_initial_points"))
+    return replace(compiled, **{begin: lambda _: start.copy()})
 
 
 class _Meter:
