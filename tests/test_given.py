@@ -11,7 +11,6 @@ from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.modelfile import library_path
 from printed import blocks_of, page, run_python
 
-
 FAST = "FAST_COMPILE"  # the graph as it is: compiling costs more than evaluating
 
 # PyTensor looks for a BLAS at its first compilation, and says that there is none
@@ -76,7 +75,9 @@ def test_the_gradient_reaches_a_covariate(model, study):
         msc.to_pymc(model, study, given={"CL": prior_of_file() * pm.math.exp(slope * weights)})
     gradient = float(own.compile_dlogp([own["slope"]], mode=FAST)(own.initial_point())[0])
     step = 1e-4
-    up, down = (float(own.compile_logp(mode=FAST)({**own.initial_point(), "slope": np.asarray(s)})) for s in (step, -step))
+    up, down = (
+        float(own.compile_logp(mode=FAST)({**own.initial_point(), "slope": np.asarray(s)})) for s in (step, -step)
+    )
     assert gradient == pytest.approx((up - down) / (2 * step), rel=1e-5)
 
 
