@@ -19,6 +19,7 @@ from mscpkpd.errors import InputError
 
 __all__ = [
     "Check",
+    "arrays_of",
     "diagnose",
     "highest_density",
     "make_draws",
@@ -82,6 +83,13 @@ def split_draws(draws: Any) -> dict[str, np.ndarray]:
     """Posterior of an ArviZ object as plain arrays of shape (chain, draw); random effects, which have more, stay."""
     found = {str(name): np.asarray(draws["posterior"][name].values) for name in draws["posterior"].data_vars}
     return {name: values for name, values in found.items() if values.ndim == 2}
+
+
+def arrays_of(trace: Any, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Posterior of one variable and the sampler's statistics as plain arrays (chain, draw, ...)."""
+    wanted = ("diverging", "energy", "depth", "n_steps", "step_size")
+    stats = trace["sample_stats"]
+    return np.asarray(trace["posterior"][name].values), {n: np.asarray(stats[n].values) for n in wanted if n in stats}
 
 
 def diagnose(posterior: Draws, sample_stats: Draws) -> tuple[pd.DataFrame, tuple[Check, ...]]:
