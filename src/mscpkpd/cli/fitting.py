@@ -40,6 +40,7 @@ __all__ = ["fit"]
 MARK = "provenance.json"  # every run folder holds it
 SAMPLING = "For nuts"
 RANDOM_HELP = "Random effects of the fit; none for none. All that the data can tell, unless given."
+BLQ_HELP = "What values below the limit of quantification count for: M1 to M7, by output or for all."
 COLUMNS = ("parameter", "estimate", "lower", "upper", "unit")
 SAMPLED = (("r_hat", ".4f", "R-hat"), ("ess", ".0f", "ESS"), ("learned", ".2f", "learned"))
 LIKELIHOOD = (
@@ -61,6 +62,7 @@ def fit(
     free: Annotated[str | None, typer.Option(metavar="a,b", help="Parameters to learn, and no others.")] = None,
     fix: Annotated[str | None, typer.Option(metavar="a=1,b=2", help="Parameters held, in the model's units.")] = None,
     random: Annotated[str | None, typer.Option(metavar="a,b:lot", help=RANDOM_HELP)] = None,
+    blq: Annotated[str | None, typer.Option(metavar="M4|a=M1,b=M5", help=BLQ_HELP)] = None,
     seed: Seed = 0,
     draws: Annotated[int, typer.Option(min=1, help="Draws kept, each chain.", rich_help_panel=SAMPLING)] = 1000,
     tune: Annotated[int, typer.Option(min=1, help="Warm-up draws, each chain.", rich_help_panel=SAMPLING)] = 1000,
@@ -99,14 +101,14 @@ def fit(
     with in_shell_words(*table):
         study = read_study(data, **table)
     with (
-        in_shell_words("method", "free", "fix", "random", "draws", "tune", "chains", "covariates"),
+        in_shell_words("method", "free", "fix", "random", "blq", "draws", "tune", "chains", "covariates"),
         progress(f"{method}, {data.name}") as tell,
     ):
         if method == "nuts":
             tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw
         found = fit_model(
             chosen, study, method, free=learned, fix=held or None, seed=seed, draws=draws, tune=tune, chains=chains,
-            progress=tell, random=varying,
+            progress=tell, random=varying, blq=read_rules(blq, "--blq"),
         )  # fmt: skip
     from mscpkpd.report import write_fit_run
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mscpkpd.blq import with_blq
 from mscpkpd.covariates import said_of
 from mscpkpd.data import Study
 from mscpkpd.data.dose_properties import SPREADS, UNUSED
@@ -23,7 +24,13 @@ from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
 from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
 from mscpkpd.model import Model
 from mscpkpd.population import Population, pose_population
-from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclear_columns
+from mscpkpd.problem import (
+    Problem,
+    pose,
+    refuse_broken_series,
+    refuse_impossible_rows,
+    refuse_unclear_columns,
+)
 
 if TYPE_CHECKING:
     import pymc
@@ -55,6 +62,7 @@ def fit(
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
     random: Collection[str] | bool | None = None,
+    blq: str | Mapping[str, str] | None = None,
 ) -> Fit:
     """Fit a model to a study.
 
@@ -88,6 +96,9 @@ def fit(
     random : collection of str, bool or None
         Which of the random effects that the model declares are in the fit: "CL" for all its levels, "CL:lot" for one.
         By default all that the data can tell, and the notes name the others; False for none.
+    blq : str or mapping of str to str, optional
+        What values below the limit of quantification count for: "M1" to "M7" (B3), for all outputs or by output. By
+        default what the model file declares, and "M3" where it declares nothing: the probability below the limit.
 
     Returns
     -------
@@ -119,6 +130,7 @@ def fit(
             f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
+    model = with_blq(model, blq)
     if method == "least_squares":
         if random:
             hint = "method='focei', 'map' or 'nuts', or one subject at a time"
@@ -130,6 +142,8 @@ def fit(
         problem = population.problem
     refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
+    refuse_broken_series(problem)
+    _refuse_method(problem, method)
     began = time.time()
     sampling = Sampling(draws, tune, chains, cores, target_accept)
     if population is None:
@@ -147,6 +161,7 @@ def fit(
         "random": [f"{e.parameter}:{e.level}" for e in population.effects] if population else [],
         "uninformed": list(problem.uninformed),
         "covariates": {name: problem.rows.rules.get(name, "constant") for name in problem.rows.covariates},
+        "blq": {name: problem.model.output(name).blq for name in problem.rows.outputs},
         "tolerance": problem.tolerance,
         "versions": versions(),
         **outcome.settings,
@@ -168,6 +183,7 @@ def to_pymc(
     free: Collection[str] | None = None,
     fix: Mapping[str, float] | None = None,
     random: Collection[str] | bool | None = None,
+    blq: str | Mapping[str, str] | None = None,
 ) -> pymc.Model:
     """Translate a model and a study into an ordinary PyMC model.
 
@@ -182,6 +198,8 @@ def to_pymc(
     random : collection of str, bool or None
         Random effects, as in `fit`: spreads are ``omega_sd_CL``, effects ``eta_CL`` over the groups of their level,
         sampled in units of their spread.
+    blq : str or mapping of str to str, optional
+        As in `fit`.
 
     Returns
     -------
@@ -204,8 +222,9 @@ def to_pymc(
     from mscpkpd.fitting.bayes import build_pymc
     from mscpkpd.fitting.hierarchy import build_hierarchy
 
-    population = pose_population(model, study, free, fix, random=random)
+    population = pose_population(with_blq(model, blq), study, free, fix, random=random)
     refuse_unclear_columns(population.problem, free)
+    refuse_broken_series(population.problem)
     if population.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
@@ -213,6 +232,25 @@ def to_pymc(
     if population.levels:
         return build_hierarchy(population)
     return build_pymc(population.problem)
+
+
+def _refuse_method(problem: Problem, method: str) -> None:
+    """Refuse a method that would not do what the noise and the limits of the model say."""
+    for k, name in enumerate(problem.rows.outputs):
+        output, mine = problem.model.output(name), problem.rows.output == k
+        if output.noise is None:
+            continue
+        if output.noise.kind == "ar1" and method in ("least_squares", "foce", "focei"):
+            hint = "method='laplace', 'map' or 'nuts'"
+            raise UsageError(f"residuals of '{name}' correlate (R9), which {method} leaves out", hint=hint)
+        if method != "least_squares":
+            continue
+        if output.noise.is_count and np.any(np.isin(problem.rows.kind[mine], ("left", "right", "interval"))):
+            hint = "method='map' or 'nuts'"
+            raise UsageError(f"'{name}' has counts below or above a limit, which are no residuals (B13)", hint=hint)
+        if np.any(np.isfinite(problem.rows.floor[mine])):
+            hint = f"method='map' or 'nuts', or blq={{'{name}': 'M3'}}"
+            raise UsageError(f"{output.blq} of '{name}' is a probability, which has no residual (B4, B6)", hint=hint)
 
 
 def _started(problem: Problem, start: Fit | None) -> Problem:
@@ -257,6 +295,7 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     ]
     notes += _notes_of_doses(problem)
     notes += _notes_of_sampling(problem)
+    notes += _notes_of_limits(problem)
     if problem.fixed:
         notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
     if problem.rows.covariates:
@@ -277,6 +316,17 @@ def _notes_of_doses(problem: Problem) -> Iterator[str]:
     if loose:
         named = ", ".join(f"'{name}'" for name in loose)
         yield f"no steady state of what only collects, {named}: it begins again there (E31)"
+
+
+def _notes_of_limits(problem: Problem) -> Iterator[str]:
+    """What became of rows below the limit of quantification, where it is not the usual M3."""
+    rows = problem.rows
+    for k, name in enumerate(rows.outputs):
+        method = problem.model.output(name).blq
+        below = sum(record.kind == "left" and record.output == name for record in problem.study.records)
+        dropped = int(np.sum((rows.output == k) & (rows.kind == "dropped")))
+        if method != "M3":
+            yield f"{name}: {below} rows below the limit of quantification by {method}, {dropped} of them left out (B3)"
 
 
 def _notes_of_sampling(problem: Problem) -> Iterator[str]:
