@@ -32,7 +32,7 @@ TINY = 1e-300
 LARGE = 20.0  # from here on Stirling's series is exact to the last digit
 
 # Points for integrals over (0, inf) of what falls about as exp(-u) or faster.
-STEP = 0.08
+STEP = 0.1
 TAU = np.arange(-3.4, 5.2, STEP)
 POINTS = np.exp(TAU - np.exp(-TAU))
 WEIGHTS = STEP * POINTS * (1.0 + np.exp(-TAU))
@@ -181,14 +181,14 @@ def log_negbinomial_tails(k: Any, f: Any, size: Any, xp: Library = NUMPY) -> tup
     lower_first = f > n + 0.5
     mean = xp.where(lower_first, f, n + 1.0)
     odds = size / mean
-    step = 1.0 / (size * (1.0 - n / mean) + xp.sqrt(n * odds * (1.0 + odds)))
+    step = 1.0 / (size * (1.0 - n / mean) + xp.sqrt(n) * xp.sqrt(odds * (1.0 + odds)))
     v = step[..., None] * POINTS
     inside = -size[..., None] * v + n[..., None] * xp.log1p(-odds[..., None] * xp.expm1(-v))
     integral = step * (WEIGHTS * xp.exp(inside)).sum(axis=-1)
     lower = log_negbinomial(n, mean, size, xp) + xp.log((size + n) * integral)
     mean = xp.where(lower_first, n + 0.5, f)
-    odds, more = mean / size, xp.maximum(size - 1.0, 0.0)
-    step = 1.0 / ((n + 1.0) - (size - 1.0) * odds + xp.sqrt(more * odds * (1.0 + odds)))
+    odds = mean / size
+    step = 1.0 / ((n + 1.0) - (size - 1.0) * odds + xp.sqrt(size * odds * (1.0 + odds)))
     v = step[..., None] * POINTS
     inside = -(n + 1.0)[..., None] * v + (size - 1.0)[..., None] * xp.log1p(-odds[..., None] * xp.expm1(-v))
     integral = step * (WEIGHTS * xp.exp(inside)).sum(axis=-1)
