@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, log_ndtr
+from scipy.special import gammaln
 
 from mscpkpd.problem import Problem
+from mscpkpd.tails import HALF_LOG_2PI, log_normal_cdf
 
 __all__ = ["Counted", "counted_rows", "log_choose", "probabilities", "scores"]
 
 TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
-HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
 
 class Counted(NamedTuple):
@@ -74,7 +74,7 @@ def probabilities(problem: Problem, f: np.ndarray, values: Mapping[str, float], 
     """Probability of one animal to be positive or alive, for rows of one such kind, shape (n_mine,)."""
     if problem.rows.kind[mine[0]] == "alive":
         return np.asarray(np.exp(-np.maximum(f[mine], 0.0)))
-    return np.asarray(np.exp(log_ndtr(scores(problem, f, values, mine))))
+    return np.asarray(np.exp(log_normal_cdf(scores(problem, f, values, mine))))
 
 
 def _limits(problem: Problem, values: Mapping[str, float], mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def _limits(problem: Problem, values: Mapping[str, float], mine: np.ndarray) -> 
 
 def _positive(u: np.ndarray, by_f: np.ndarray, k: np.ndarray, n: np.ndarray) -> Counted:
     """Of n, k positive, each with probability Phi(u)."""
-    log_p, log_q = log_ndtr(u), log_ndtr(-u)
+    log_p, log_q = log_normal_cdf(u), log_normal_cdf(-u)
     log_density = -HALF_LOG_2PI - 0.5 * u**2
     up, down = np.exp(log_density - log_p), np.exp(log_density - log_q)
     value = log_choose(k, n) + _times(k, log_p) + _times(n - k, log_q)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Population", "PopulationPrediction", "pose_population"]
 
 
+OF_DESIGN = ("sampled_by", "exactly")  # what is dear and does not depend on values of rows
 CARRIED = 0.01  # share of a prediction that may stem from earlier occasions without a word
 
 
@@ -87,6 +88,28 @@ class Population:
     def __getstate__(self) -> dict[str, object]:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def rebound(self, study: Study) -> Population:
+        """The same population with the observations of another study of the same design.
+
+        Parameters
+        ----------
+        study : Study
+            As for `Problem.rebound`.
+
+        Returns
+        -------
+        Population
+            What depends on the design alone is shared with this one, compiled functions included.
+
+        Raises
+        ------
+        DataError
+            If the study does not fit the model, or its design is another.
+        """
+        found = replace(self, problem=self.problem.rebound(study))
+        found.__dict__.update({name: self.__dict__[name] for name in OF_DESIGN if name in self.__dict__})
+        return found
 
     # ---- the random effects ------------------------------------------------------------------------------------------
 
@@ -305,6 +328,7 @@ def pose_population(
     fix: Mapping[str, float] | None = None,
     *,
     random: Collection[str] | bool | None = None,
+    by_subject: bool = False,
 ) -> Population:
     """Bind a model to a study with the random effects that the model declares and the data can tell.
 
@@ -320,6 +344,8 @@ def pose_population(
         Parameters to hold at these values, in the units of the model.
     random : collection of str, bool or None
         Random effects; see `levels_of`.
+    by_subject : bool
+        Whether each subject is a case of its own even where nothing that the model knows tells it from others.
 
     Returns
     -------
@@ -337,7 +363,7 @@ def pose_population(
     """
     problem = pose(model, study, free, fix)
     levels, notes = levels_of(problem, random=random)
-    population = _cases(problem, levels, notes)
+    population = _cases(problem, levels, notes, by_subject=by_subject)
     return replace(population, notes=(*notes, *_carried_over(population)))
 
 
@@ -371,9 +397,9 @@ def _carried_over(population: Population) -> tuple[str, ...]:
     )
 
 
-def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...]) -> Population:
+def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...], *, by_subject: bool) -> Population:
     study, rows = problem.study, problem.rows
-    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    known: dict[tuple[int, tuple[int, ...], str], int] = {}
     case, owns = np.empty(len(rows), dtype=int), []
     unlike = np.zeros(len(rows), dtype=bool) if rows.unlike is None else rows.unlike
     places = [{label: k for k, label in enumerate(level.labels)} for level in levels]
@@ -385,13 +411,12 @@ def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...]) 
             else place[label_of(subject, record, level.name)]
             for level, place in zip(levels, places, strict=True)
         )
-        case[r] = known.setdefault((int(rows.group[r]), own), len(known))
-        owns.append(own)
+        owns.append((own, subject.id if by_subject else ""))
+        case[r] = known.setdefault((int(rows.group[r]), *owns[-1]), len(known))
     points = rows.points
-    asked = [(int(g), owns[r]) for g, r in zip(points.group, points.row, strict=True)]
+    asked = [(int(g), *owns[r]) for g, r in zip(points.group, points.row, strict=True)]
     point_case = np.array([known.setdefault(key, len(known)) for key in asked], dtype=int)
     keys = list(known)
-    member = np.array([own for _, own in keys], dtype=int).reshape(len(keys), len(levels)).T
-    return Population(
-        problem, levels, case, np.array([group for group, _ in keys]), member, notes, point_case=point_case
-    )
+    member = np.array([own for _, own, _ in keys], dtype=int).reshape(len(keys), len(levels)).T
+    group = np.array([group for group, _, _ in keys])
+    return Population(problem, levels, case, group, member, notes, point_case=point_case)

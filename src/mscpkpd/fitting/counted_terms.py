@@ -10,8 +10,10 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from mscpkpd.counted import log_choose
+from mscpkpd.fitting.tensors import TENSORS
 from mscpkpd.observations import Rows
 from mscpkpd.problem import Problem
+from mscpkpd.tails import log_normal_cdf
 
 __all__ = ["UNCOMMON", "count_of", "counted_term"]
 
@@ -52,15 +54,8 @@ def counted_term(problem: Problem, label: str, f: Any, values: Mapping[str, Any]
             return
         lod, s = detection.of(values)
         u = (pt.log(pt.maximum(f, TINY)) - pt.log(lod)) / s
-        term = log_choose(k, n) + _times(k, _log_phi(u)) + _times(n - k, _log_phi(-u))
+        term = log_choose(k, n) + _times(k, log_normal_cdf(u, TENSORS)) + _times(n - k, log_normal_cdf(-u, TENSORS))
     pm.Potential(label, pt.sum(term))
-
-
-def _log_phi(u: Any) -> Any:
-    """Logarithm of the normal distribution function; PyMC keeps the root of 2 in single precision, which is felt."""
-    x = u * np.sqrt(0.5)
-    low = pt.minimum(x, -0.5)
-    return pt.switch(x < -0.5, pt.log(0.5 * pt.erfcx(-low)) - low**2, pt.log1p(-0.5 * pt.erfc(pt.maximum(x, -0.5))))
 
 
 def _times(count: np.ndarray, x: Any) -> Any:

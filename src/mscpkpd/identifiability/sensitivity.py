@@ -124,8 +124,8 @@ def dense(problem: Problem) -> Problem:
             time += list(times)
     many, none = len(time), np.full(len(time), np.nan)
     grid_rows = Rows(
-        np.array(output), np.array(group), np.array(time), none, none, none, none, none, np.full(many, "value"),
-        rows.outputs, ("",) * many, ("",) * many, _covariates(problem, np.array(group), np.array(time)), rows.rules,
+        np.array(output), np.array(group), np.array(time), none, none, none, none, none, none, none,
+        np.full(many, "value"), rows.outputs, ("",) * many, ("",) * many, _covariates(problem, np.array(group), np.array(time)), rows.rules,
     )  # fmt: skip
     return replace(problem, rows=grid_rows)
 
@@ -194,6 +194,8 @@ def design_matrix(problem: Problem, point: Point, by: np.ndarray) -> np.ndarray:
         mine, noise = rows.output == k, model.output(name).noise
         if noise is not None:
             spread[mine], log[mine] = noise.sd(f[mine], values), noise.is_log
+            if not noise.is_log:  # on the scale of the output where the error stands on another (R7)
+                spread[mine] = spread[mine] * np.exp(-noise.log_slope(f[mine], values))
     means = np.isin(rows.kind, ("mean", "logmean"))
     own = means & np.isfinite(rows.sd)
     spread = np.where(own, rows.sd, spread)
@@ -204,7 +206,8 @@ def design_matrix(problem: Problem, point: Point, by: np.ndarray) -> np.ndarray:
         mine = np.flatnonzero(rows.kind == kind)
         if len(mine):  # a probability tells as much as a value with this SD; the time of an event is not foreseen
             size[mine] = np.nan_to_num(counted_rows(problem, f, values, mine).information) ** -0.5
-    seen = (size > 0) & np.isfinite(size) & ~(log & (np.abs(f) <= SMALLEST * _largest(rows, f)))
+    seen = (size > 0) & np.isfinite(size) & (rows.kind != "dropped")
+    seen &= ~(log & (np.abs(f) <= SMALLEST * _largest(rows, f)))
     return np.asarray(point.slope * by / np.where(seen, size, np.inf)[:, None])
 
 

@@ -71,7 +71,7 @@ def observed_as(model: Model, wanted: Iterable[tuple[str, str, str]]) -> Model:
                 states[state] = _integrated(model, output, state)
         made[known] = replace(
             output, name=known, expression=expression, unit=_unit(model, output, quantity),
-            noise=_noise(output, quantity), bias=(), of=name, quantity=quantity,
+            noise=_noise(output, quantity), bias=(), of=name, quantity=quantity, blq="M3",
         )  # fmt: skip
     if not made:
         return model

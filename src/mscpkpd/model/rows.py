@@ -9,7 +9,19 @@ from mscpkpd.expressions import Expression
 from mscpkpd.noise import Noise
 from mscpkpd.parameters import Prior
 
-__all__ = ["FORMS", "LEVELS", "SHAPES", "VIABLE", "Covariance", "Derived", "Output", "Route", "State", "Variability"]
+__all__ = [
+    "BLQ_METHODS",
+    "FORMS",
+    "LEVELS",
+    "SHAPES",
+    "VIABLE",
+    "Covariance",
+    "Derived",
+    "Output",
+    "Route",
+    "State",
+    "Variability",
+]
 
 # within `into` of a route: the viable fraction of the dose (E11, T1)
 VIABLE = "viable"
@@ -20,6 +32,8 @@ LEVELS = ("subject", "occasion", "lot", "donor", "site", "study", "species")
 # how a random effect acts (P2), and how the effects of one level vary together (P7)
 SHAPES = ("lognormal", "logitnormal", "normal", "boxcox")
 FORMS = ("full", "diagonal")
+# what a value below the limit of quantification counts for (B3 to B10)
+BLQ_METHODS = ("M1", "M2", "M3", "M4", "M5", "M6", "M7")
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,8 @@ class Output:
         Method and the parameter that its values are too large by, a factor (Q6).
     of, quantity : str
         Of an output that was made for rows that observe something else of another one: that other one, and what.
+    blq : str
+        What a value below the limit of quantification counts for in a fit: one of `BLQ_METHODS`, see `blq` (B3).
     """
 
     name: str
@@ -111,6 +127,7 @@ class Output:
     about: str = ""
     organ: str = ""
     method: str = ""
+    blq: str = "M3"
     detection: Detection | None = None
     quantities: tuple[tuple[str, Noise], ...] = ()
     bias: tuple[tuple[str, str], ...] = ()

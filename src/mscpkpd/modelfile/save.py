@@ -125,7 +125,12 @@ def _time_text(expression: Expression | None, time: str) -> str | None:
 def _output_row(row: Output) -> str:
     shape = {"is": row.expression, "unit": row.unit, "noise": row.noise}
     quantities = _table((name, str(noise)) for name, noise in row.quantities)
-    more = {"detection": row.detection, "quantities": quantities, "bias": _table(row.bias)}
+    more = {
+        "blq": row.blq if row.blq != "M3" else "",
+        "detection": row.detection,
+        "quantities": quantities,
+        "bias": _table(row.bias),
+    }
     return _row({**shape, "about": row.about, "organ": row.organ, "method": row.method, **more})
 
 
