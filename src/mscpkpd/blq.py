@@ -123,8 +123,9 @@ def _bounds(rows: Rows, mine: np.ndarray, below: np.ndarray, findings: list[Data
     open_ = np.flatnonzero(mine & (rows.kind == "value") & np.isnan(bound))
     why = "and no row is below one" if len(shared) == 0 else "and those of the rows below one differ"
     for i in open_[: 1 if len(shared) == 0 else None]:
-        problem = f"M2 needs the limit of quantification of '{rows.outputs[rows.output[i]]}': the row states none, {why}"
-        findings.append(DataError(f"{problem} (B4)", where=rows.where[i], hint="a column 'lloq', or blq = 'M3'"))
+        name = rows.outputs[rows.output[i]]
+        problem = f"M2 needs the limit of quantification of '{name}': the row states none, {why} (B4)"
+        findings.append(DataError(problem, where=rows.where[i], hint="a column 'lloq', or blq = 'M3'"))
     return np.asarray(bound)
 
 
@@ -159,5 +160,5 @@ def _unable(output: Output, rows: Rows, put: np.ndarray, value: np.ndarray) -> I
         if noise is None or not (noise.is_positive or noise.is_count):
             return
         if (noise.is_positive and value[i] <= 0) or (noise.is_count and value[i] % 1):
-            problem = f"{output.blq} puts {value[i]:g} in the place of a value of '{output.name}', which {noise} excludes"
-            yield DataError(f"{problem} (B10)", where=rows.where[i], hint="blq = 'M3'")
+            placed = f"{output.blq} puts {value[i]:g} in the place of a value of '{output.name}'"
+            yield DataError(f"{placed}, which {noise} excludes (B10)", where=rows.where[i], hint="blq = 'M3'")

@@ -100,7 +100,7 @@ class Rows:
     def before(self) -> tuple[np.ndarray, np.ndarray]:
         """Of each row the one before it of the same subject and output, and the time since then (R9).
 
-        Position -1 and NaN where there is none; summaries of several subjects, and what is left out, stand in no series.
+        Position -1 and NaN where there is none; summaries of several subjects and what is left out stand in no series.
         """
         before, gap = np.full(len(self), -1), np.full(len(self), np.nan)
         latest: dict[tuple[str, int], int] = {}
