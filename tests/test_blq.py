@@ -11,6 +11,7 @@ from pytensor.compile.mode import Mode
 from scipy import stats
 
 from mscpkpd.blq import treated, with_blq
+from mscpkpd.data import study_from_frame
 from mscpkpd.errors import DataError, ModelError, UnknownName, UsageError
 from mscpkpd.fitting import api
 from mscpkpd.fitting.bayes import build_pymc
@@ -96,6 +97,20 @@ def test_b4_m2_takes_the_limit_of_the_row_else_the_one_of_all(tmp_path) -> None:
         pose(model, study_of(rows[:2]))
     with pytest.raises(DataError, match=r"row 3.*those of the rows below one differ \(B4\). Try: a column 'lloq'"):
         pose(model, study_of([*rows, {"time": 11.0, "value": "<10"}]))
+
+
+def test_b2_limit_beside_an_observed_value_is_for_m2_alone(tmp_path) -> None:
+    """B2: LIMIT on a CENS 0 row is ignored, but for M2 it bounds what could have been in the table."""
+    dose = {"ID": "s1", "TIME [h]": 0, "EVID": 1, "AMT [cells]": 1000, "CMT": "iv", "CENS": 0}
+    seen = {"ID": "s1", "TIME [h]": 4, "EVID": 0, "DV [cells/mL]": 50, "CENS": 0, "LIMIT": 20, "CMT": "iv"}
+    study = study_from_frame(pd.DataFrame([dose, seen]).assign(DVID="conc"))
+    model, f = toy_model(tmp_path, "additive(a)"), predicted([4.0])[0]
+    plain = stats.norm(f, VALUES["a"])
+    for method, expected in (("M3", plain.logpdf(50)), ("M2", plain.logpdf(50) - plain.logsf(20))):
+        assert rows_density(pose(with_blq(model, method), study))[0] == pytest.approx(expected, rel=1e-9)
+    above = study_from_frame(pd.DataFrame([dose, {**seen, "LIMIT": 60}]).assign(DVID="conc"))
+    with pytest.raises(DataError, match="value 50 of 'conc' is below the limit of its row"):
+        pose(with_blq(model, "M2"), above)
 
 
 def test_b10_what_stands_in_the_place_of_a_value(tmp_path) -> None:

@@ -95,6 +95,7 @@ def treated(model: Model, rows: Rows) -> Rows:
             kept &= ~below
         if method == "M2":
             floor[mine] = _bounds(rows, mine, below, findings)[mine]
+            findings += _beneath(rows, mine & (rows.value < floor))
         elif method == "M4" and output.noise is not None and not (output.noise.is_positive or output.noise.is_count):
             floor[mine & np.isin(kind, SINGLE)] = 0.0
             lower[below], kind[below] = 0.0, "interval"
@@ -127,6 +128,12 @@ def _bounds(rows: Rows, mine: np.ndarray, below: np.ndarray, findings: list[Data
         problem = f"M2 needs the limit of quantification of '{name}': the row states none, {why} (B4)"
         findings.append(DataError(problem, where=rows.where[i], hint="a column 'lloq', or blq = 'M3'"))
     return np.asarray(bound)
+
+
+def _beneath(rows: Rows, wrong: np.ndarray) -> Iterator[DataError]:
+    for i in np.flatnonzero(wrong):
+        problem = f"value {rows.value[i]:g} of '{rows.outputs[rows.output[i]]}' is below the limit of its row (B4)"
+        yield DataError(problem, where=rows.where[i], hint="CENS 1, or no limit: M2 is about values above it")
 
 
 def _one_of_each_run(rows: Rows, mine: np.ndarray, below: np.ndarray) -> np.ndarray:

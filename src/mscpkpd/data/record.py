@@ -16,7 +16,7 @@ Decay = Literal["", "corrected", "corrected here"]
 
 # fields that say more about a value; most records have none of them
 ASSAY_FIELDS = (
-    "sample", "pooled", "lod", "lloq", "uloq", "decay", "organ_mass", "calibration", "calibration_unit",
+    "sample", "pooled", "lod", "lloq", "uloq", "truncation", "decay", "organ_mass", "calibration", "calibration_unit",
 )  # fmt: skip
 
 # columns of a tidy table with a meaning; all others are kept as text (D15)
@@ -38,7 +38,7 @@ DOSE_PROPERTIES = (
     "viability_thaw", "viability_sd", "infusion_loss", "infusion_loss_sd", "vials", "cells_per_vial", "dose_activity",
     "potency", "potency_sd", "donor", "thaw_time", "filter",
 )  # fmt: skip
-KNOWN_COLUMNS = frozenset((*COLUMNS, *ASSAY_COLUMNS, *DOSE_PROPERTIES))
+KNOWN_COLUMNS = frozenset((*COLUMNS, *ASSAY_COLUMNS, *DOSE_PROPERTIES, "truncation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,9 @@ class Record:
         Number of subjects whose material is in the sample; None for one.
     lod, lloq, uloq : float or None
         Limits of detection and of quantification of the assay, where stated, in `unit` (B14).
+    truncation : float or None
+        What the value is known not to be below, as rows below it were left out: LIMIT beside CENS 0 (B2), in `unit`.
+        Only the method M2 uses it.
     decay : str
         Of radiolabel data (T6): "corrected" as the table says, "corrected here" by its half-life; blank if not stated.
     organ_mass : float or None
@@ -123,6 +126,7 @@ class Record:
     lod: float | None = None
     lloq: float | None = None
     uloq: float | None = None
+    truncation: float | None = None
     decay: Decay = ""
     organ_mass: float | None = None
     calibration: float | None = None
