@@ -63,7 +63,7 @@ class Rows:
         Position in the groups.
     time, value, lower, upper, sd, count, lloq : arrays of float
         NaN where a row has no such number. `count` is the number of subjects behind a mean; `lloq` the limit of
-        quantification that the row states.
+        quantification that the row states, or what its values are known not to be below (B2).
     floor : array of float
         What the row is known not to be below, where its probability is one given that (B4, B6); NaN elsewhere.
     kind : array of str
@@ -154,7 +154,7 @@ class Rows:
     def before(self) -> tuple[np.ndarray, np.ndarray]:
         """Of each row the one before it of the same subject and output, and the time since then (R9).
 
-        Position -1 and NaN where there is none; summaries of several subjects, and what is left out, stand in no series.
+        Position -1 and NaN where there is none; summaries of several subjects and what is left out stand in no series.
         """
         before, gap = np.full(len(self), -1), np.full(len(self), np.nan)
         latest: dict[tuple[str, int], int] = {}
@@ -299,7 +299,8 @@ def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...
     scaled = [_scaled(x, factor, shift) for x in (record.value, record.lower, record.upper)]
     sd = np.nan if record.sd is None else record.sd * (1.0 if shift is not None else factor)
     _check_support(output, record, scaled[0])
-    lloq = np.nan if record.lloq is None or shift is not None else record.lloq * factor
+    limit = record.lloq if record.truncation is None else record.truncation
+    lloq = np.nan if limit is None or shift is not None else limit * factor
     return (time, *scaled, sd, float(record.n) if record.n else np.nan, lloq)
 
 

@@ -495,7 +495,7 @@ def refuse_impossible_rows(problem: Problem) -> None:
         mine = np.flatnonzero((rows.output == k) & used & (np.abs(f) <= NOTHING))
         if noise is None or len(mine) == 0:
             continue
-        findings += [_impossible(problem, name, int(row)) for row in mine if _has_no_chance(noise, rows, row, values)]
+        findings += [_impossible(problem, name, i) for i in mine.tolist() if _has_no_chance(noise, rows, i, values)]
     if findings:
         raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
 
@@ -534,17 +534,15 @@ def refuse_broken_series(problem: Problem) -> None:
         for i in np.flatnonzero((rows.output == k) & ~rows.has_own_sd & (rows.kind != "dropped")):
             where, plain = rows.where[i], f"noise = '{output.noise.single}'"
             if rows.kind[i] in ("mean", "logmean"):
-                hint = f"its sd, or {plain}"
-                findings.append(
-                    DataError(f"a mean of '{name}', whose residuals correlate (R9)", where=where, hint=hint)
-                )
+                what = f"a mean of '{name}', whose residuals correlate (R9)"
+                findings.append(DataError(what, where=where, hint=f"its sd, or {plain}"))
             elif rows.kind[i] != "value" or np.isfinite(rows.floor[i]):
-                problem_ = f"'{name}' is not a plain value, and its residuals correlate (R9)"
+                what = f"'{name}' is not a plain value, and its residuals correlate (R9)"
                 hint = f"blq = 'M1' or 'M6' for values below the limit, or {plain}"
-                findings.append(DataError(problem_, where=where, hint=hint))
+                findings.append(DataError(what, where=where, hint=hint))
             elif rows.before[1][i] == 0:
-                problem_ = f"a second value of '{name}' at one time, and residuals correlate (R9): it would be the same"
-                findings.append(DataError(problem_, where=where, hint=f"the mean of both, or {plain}"))
+                what = f"a second value of '{name}' at one time, and residuals correlate (R9): it would be the same"
+                findings.append(DataError(what, where=where, hint=f"the mean of both, or {plain}"))
     if findings:
         raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
 

@@ -18,7 +18,7 @@ Decay = Literal["", "corrected", "corrected here"]
 
 # fields that say more about a value; most records have none of them
 ASSAY_FIELDS = (
-    "sample", "pooled", "lod", "lloq", "uloq", "decay", "organ_mass", "calibration", "calibration_unit",
+    "sample", "pooled", "lod", "lloq", "uloq", "truncation", "decay", "organ_mass", "calibration", "calibration_unit",
 )  # fmt: skip
 
 # fields that say what was observed, where it is not the output at a time (Q1)
@@ -44,7 +44,7 @@ DOSE_PROPERTIES = (
     "potency", "potency_sd", "donor", "thaw_time", "filter",
 )  # fmt: skip
 QUANTITY_COLUMNS = (*QUANTITY_FIELDS, "time_to_unit", "time_from_unit")
-KNOWN_COLUMNS = frozenset((*COLUMNS, *ASSAY_COLUMNS, *DOSE_PROPERTIES, *QUANTITY_COLUMNS))
+KNOWN_COLUMNS = frozenset((*COLUMNS, *ASSAY_COLUMNS, *DOSE_PROPERTIES, *QUANTITY_COLUMNS, "truncation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,9 @@ class Record:
         Number of subjects whose material is in the sample; None for one.
     lod, lloq, uloq : float or None
         Limits of detection and of quantification of the assay, where stated, in `unit` (B14).
+    truncation : float or None
+        What the value is known not to be below, as rows below it were left out: LIMIT beside CENS 0 (B2), in `unit`.
+        Only the method M2 uses it.
     decay : str
         Of radiolabel data (T6): "corrected" as the table says, "corrected here" by its half-life; blank if not stated.
     organ_mass : float or None
@@ -136,6 +139,7 @@ class Record:
     lod: float | None = None
     lloq: float | None = None
     uloq: float | None = None
+    truncation: float | None = None
     decay: Decay = ""
     organ_mass: float | None = None
     calibration: float | None = None

@@ -27,9 +27,9 @@ CENSORING = ("none", "left", "right", "interval")
 STATS = ("value", "mean", "median", "range")
 WORDS = ("method", "organ", "study", "occasion", "lot", "replicate")
 BESIDE_A_VALUE = frozenset(
-    ("lower", "upper", "sd", "lloq", "uloq", "lod", "lod_reaction", "sem", "se", "n", "censoring")
+    ("lower", "upper", "sd", "lloq", "uloq", "lod", "lod_reaction", "sem", "se", "n", "censoring", "truncation")
 )
-IN_UNIT_OF_VALUE = frozenset(("lower", "upper", "sd", "lod", "lloq", "uloq"))
+IN_UNIT_OF_VALUE = frozenset(("lower", "upper", "sd", "lod", "lloq", "uloq", "truncation"))
 # what laboratories write instead of a number (B14)
 NOT_DETECTED = ("nd", "n.d.", "not detected", "undetected", "<lod", "< lod")
 NOT_QUANTIFIED = ("dnq", "detected", "detected not quantified", "detected, not quantified")
@@ -52,12 +52,13 @@ class _Numbers:
     lod: float | None = None
     lloq: float | None = None
     uloq: float | None = None
+    truncation: float | None = None
 
     def times(self, factor: float) -> _Numbers:
         """All of them by the same factor."""
         if factor == 1:
             return self
-        names = ("value", "lower", "upper", "sd", "lod", "lloq", "uloq")
+        names = ("value", "lower", "upper", "sd", "lod", "lloq", "uloq", "truncation")
         scaled = {name: number * factor for name in names if (number := getattr(self, name)) is not None}
         return replace(self, **scaled)
 
@@ -104,7 +105,7 @@ def record_of(reading: Reading, row: Row) -> tuple[Record | None, str]:
     if reading.masses or not row.cells.keys().isdisjoint(MEASURED):
         factor, decay = corrected_for_decay(reading, row, time)
         numbers = numbers.times(factor)
-        limits = {name: getattr(numbers, name) for name in ("lod", "lloq", "uloq")}
+        limits = {name: getattr(numbers, name) for name in ("lod", "lloq", "uloq", "truncation")}
         start = replace(start, value=numbers.value or 0.0, decay=decay, **limits, **measured_how(reading, row))
     if start.quantity in COUNTS:
         record = _count(reading, row, start, numbers)
@@ -126,7 +127,7 @@ def _blank(reading: Reading, row: Row, time: float, unit: str, stat: str, number
     return Record(
         row.number, row.text("subject"), time, "h", row.text("output"), "value", numbers.value or 0.0, None, None, None,
         None, unit, stat=stat, where=where, extra=extra, pre_dose=_pre_dose(reading, row), lod=numbers.lod,
-        lloq=numbers.lloq, uloq=numbers.uloq, **words,
+        lloq=numbers.lloq, uloq=numbers.uloq, truncation=numbers.truncation, **words,
     )  # fmt: skip
 
 
@@ -190,7 +191,8 @@ def _numbers(reading: Reading, row: Row, unit: str) -> _Numbers:
         reading.note(row, "sd", f"'{row.text('sd')}'", expected="a number above 0", hint="NA if it is not known")
     if "sem" in row.cells or "se" in row.cells:
         reading.note(row, "sem", "a standard error", expected="sd and n", hint="sd = sem*sqrt(n)")
-    return _Numbers(value, lower, upper, sd, reading.whole(row, "n"), censoring, lod, lloq, uloq)
+    truncation = reading.number(row, "truncation")
+    return _Numbers(value, lower, upper, sd, reading.whole(row, "n"), censoring, lod, lloq, uloq, truncation)
 
 
 def _check_units(reading: Reading, row: Row, unit: str) -> None:

@@ -130,8 +130,8 @@ def doses_of(plans: Sequence[Plan], weights: np.ndarray) -> tuple[Doses, Layout]
     scale = np.where(per_weight, weights, 1.0)
     fractions = [[np.nan if way.viable is None else way.viable for way in plan.ways] for plan in plans]
     nothing = (np.nan,) * plans[0].varying
-    given = [[way.own or nothing for way in plan.ways] for plan in plans]
-    own = np.array(given).reshape(len(plans), count, len(nothing))
+    own = np.array([[way.own or nothing for way in plan.ways] for plan in plans])
+    own = own.reshape(len(plans), count, len(nothing))  # also where nothing is given
     times = np.stack([each.times for each in all_of], axis=-1)
     at = np.stack([each.at for each in all_of], axis=-1)
     numbers = np.stack([each.numbers for each in all_of], axis=-1)

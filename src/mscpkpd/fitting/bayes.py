@@ -172,12 +172,8 @@ def _rows(label: str, noise: Noise, f: Any, values: Mapping[str, Any], rows: Row
         observed = noise.scaled(rows.value[mine], values, TENSORS) if kind == "mean" else rows.value[mine]
         spread = noise.spread(f, values, TENSORS) / np.sqrt(rows.count[mine])
         if noise.form not in ("boxcox", "yeojohnson"):
-            pm.Normal(
-                label,
-                center,
-                spread,
-                observed=np.log(rows.value[mine]) if noise.is_log and kind == "mean" else rows.value[mine],
-            )
+            value = rows.value[mine]
+            pm.Normal(label, center, spread, observed=np.log(value) if noise.is_log and kind == "mean" else value)
             return
         density = log_normal_density((observed - center) / spread) - pt.log(spread)
         pm.Potential(label, pt.sum(density + noise.log_slope(rows.value[mine], values, TENSORS)))

@@ -157,7 +157,8 @@ def densities(
         if noise is not None and noise.is_count and np.any(mine):
             _put(out, mine, _counted(noise, rows, mine, f[mine], values))
         elif noise is not None and noise.kind == "ar1" and np.any(mine):
-            _follow(out, noise, rows, mine, (scale.value - scale.center) / sd, spread, values)
+            at = np.flatnonzero(mine & (rows.kind == "value"))
+            _follow(out, at, (noise, rows, values), (scale.value - scale.center) / sd, spread)
     held = np.isfinite(rows.floor) & ~_counted_rows(problem)
     if np.any(held):  # given that the row is not below its floor (B4, B6)
         part = _censored("right", (scale.floor[held], scale.floor[held]), spread.of(held))
@@ -169,7 +170,7 @@ def densities(
 
 def _counted_rows(problem: Problem) -> np.ndarray:
     rows, noises = problem.rows, [problem.model.output(name).noise for name in problem.rows.outputs]
-    return np.array([noise is not None and noise.is_count for noise in noises])[rows.output]
+    return np.isin(rows.output, [k for k, noise in enumerate(noises) if noise is not None and noise.is_count])
 
 
 def _put(out: list[np.ndarray], mine: np.ndarray, part: RowDensity) -> None:
@@ -296,18 +297,16 @@ def _between_counts(
 
 def _follow(
     out: list[np.ndarray],
-    noise: Noise,
-    rows: Rows,
-    mine: np.ndarray,
+    at: np.ndarray,
+    of: tuple[Noise, Rows, Mapping[str, float]],
     z: np.ndarray,
     spread: _Spread,
-    values: Mapping[str, float],
 ) -> None:
     """Values given the residual of the one before (R9); what a row's prediction does to the next row is its slope, too.
 
     The information is that of each prediction alone: what two predictions share is left to the true curvature.
     """
-    at = np.flatnonzero(mine & (rows.kind == "value"))
+    noise, rows, values = of
     place = np.full(len(rows), -1)
     place[at] = np.arange(len(at))
     before, gap = rows.before[0][at], rows.before[1][at]

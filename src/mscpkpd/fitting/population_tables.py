@@ -84,7 +84,8 @@ def _weighted(problem: Problem, f: np.ndarray, theta: np.ndarray) -> np.ndarray:
             values = problem.values(theta)
             difference[mine] = noise.scaled(rows.value[mine], values) - noise.scaled(f[mine], values)
     mine = rows.kind == "value"
-    return np.asarray(difference[mine] / spread[mine])
+    none = spread[mine] == 0  # no count where none is expected
+    return np.where(none, 0.0, difference[mine] / np.where(none, 1.0, spread[mine]))
 
 
 def spread_rows(

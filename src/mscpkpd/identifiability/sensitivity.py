@@ -125,7 +125,8 @@ def dense(problem: Problem) -> Problem:
     many, none = len(time), np.full(len(time), np.nan)
     grid_rows = Rows(
         np.array(output), np.array(group), np.array(time), none, none, none, none, none, none, none,
-        np.full(many, "value"), rows.outputs, ("",) * many, ("",) * many, _covariates(problem, np.array(group), np.array(time)), rows.rules,
+        np.full(many, "value"), rows.outputs, ("",) * many, ("",) * many,
+        _covariates(problem, np.array(group), np.array(time)), rows.rules,
     )  # fmt: skip
     return replace(problem, rows=grid_rows)
 
