@@ -172,7 +172,7 @@ def test_an_approximation_that_misses_the_posterior_says_so():
 
 
 def test_pathfinder_finds_the_conjugate_posterior():
-    """Through `fit`: means within 4 errors of 1600 draws, SDs within 10 %; the same on two processors is a slow test."""
+    """Through `fit`: means within 4 errors of 1600 draws, SDs within 10 %."""
     data, values = line_study()
     found = fit(straight_line(), data, "pathfinder", draws=400, chains=4, cores=1, seed=3)
     center, covariance, _ = exactly(values)
