@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.cohort import read_cohort
     from mscpkpd.data import Study, read_study
     from mscpkpd.designs import Design
+    from mscpkpd.diagnostics import compare
     from mscpkpd.dosing import Regimen, bolus, infusion
     from mscpkpd.exchange.petab_problem import load_petab
     from mscpkpd.exposures import exposure
@@ -41,6 +42,7 @@ _PUBLIC = {
     "Study": "data",
     "bolus": "dosing",
     "calibrate": "calibration",
+    "compare": "diagnostics",
     "exposure": "exposures",
     "fit": "fitting.api",
     "infusion": "dosing",
@@ -71,6 +73,7 @@ __all__ = [
     "Study",
     "bolus",
     "calibrate",
+    "compare",
     "errors",
     "exposure",
     "fit",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Population", "PopulationPrediction", "pose_population"]
 
 
+OF_DESIGN = ("sampled_by", "exactly")  # what is dear and does not depend on values of rows
 CARRIED = 0.01  # share of a prediction that may stem from earlier occasions without a word
 
 
@@ -84,6 +85,28 @@ class Population:
     def __getstate__(self) -> dict[str, object]:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def rebound(self, study: Study) -> Population:
+        """The same population with the observations of another study of the same design.
+
+        Parameters
+        ----------
+        study : Study
+            As for `Problem.rebound`.
+
+        Returns
+        -------
+        Population
+            What depends on the design alone is shared with this one, compiled functions included.
+
+        Raises
+        ------
+        DataError
+            If the study does not fit the model, or its design is another.
+        """
+        found = replace(self, problem=self.problem.rebound(study))
+        found.__dict__.update({name: self.__dict__[name] for name in OF_DESIGN if name in self.__dict__})
+        return found
 
     # ---- the random effects ------------------------------------------------------------------------------------------
 

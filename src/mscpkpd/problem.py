@@ -7,12 +7,13 @@ whose prior was read from a study that is being fitted takes its wide prior inst
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mscpkpd.blq import treated
 from mscpkpd.data import Study
 from mscpkpd.engine.course import driven_together
 from mscpkpd.engine.plan import plan_of
@@ -21,6 +22,7 @@ from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System, build_system
 from mscpkpd.errors import DataError, SolveError, UnknownName, UsageError
 from mscpkpd.model import Model
+from mscpkpd.noise import Noise
 from mscpkpd.observations import Group, Rows, bind
 from mscpkpd.parameters import Prior
 from mscpkpd.units import to_unit
@@ -34,6 +36,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "pose",
+    "refuse_broken_series",
     "refuse_impossible_rows",
     "refuse_unclear_columns",
 ]
@@ -41,6 +44,7 @@ __all__ = [
 FIT_TOLERANCE = 1e-8  # relative, of the solver; looser values bias variance estimates (G10)
 
 TRIED = 500  # draws of the priors for which a compiled density is to be fine enough
+OF_DESIGN = ("system", "_positions", "sampled_by", "exactly", "hours")  # what does not depend on values of rows
 NOTHING = 1e-30  # a prediction below this is one of nothing at all
 
 
@@ -120,6 +124,34 @@ class Problem:
     def __getstate__(self) -> dict[str, object]:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def rebound(self, study: Study) -> Problem:
+        """The same problem with the observations of another study of the same design.
+
+        Parameters
+        ----------
+        study : Study
+            Same subjects, doses, outputs and times, row by row; values, limits and kinds may differ.
+
+        Returns
+        -------
+        Problem
+            What depends on the design alone is shared with this one, compiled functions included.
+
+        Raises
+        ------
+        DataError
+            If the study does not fit the model, or its design is another.
+        """
+        rows, groups = bind(self.model, study)
+        alike = rows.outputs == self.rows.outputs and [g.regimen for g in groups] == [g.regimen for g in self.groups]
+        if not alike or any(
+            not np.array_equal(getattr(rows, each), getattr(self.rows, each)) for each in ("output", "group", "time")
+        ):
+            raise DataError(f"study '{study.name}' has another design than '{self.study.name}'")
+        found = replace(self, study=study, rows=rows)
+        found.__dict__.update({name: self.__dict__[name] for name in OF_DESIGN if name in self.__dict__})
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -360,6 +392,7 @@ def pose(
     if both:
         raise UsageError(f"{', '.join(both)} cannot be both free and fixed")
     rows, groups = bind(model, study)
+    rows = treated(model, rows)
     routes = tuple(sorted({dose.route for group in groups for dose in group.regimen.doses}))
     involved = {*build_system(model, rows.outputs, routes).parameters, *_noise_names(model, rows)}
     with_prior = set(model.free_names) - rows.covariates.keys() if free is None else set(free)
@@ -428,7 +461,7 @@ def _noise_names(model: Model, rows: Rows) -> set[str]:
     needed: set[str] = set()
     for k, name in enumerate(rows.outputs):
         noise = model.output(name).noise
-        if noise is not None and np.any((rows.output == k) & ~rows.has_own_sd):
+        if noise is not None and np.any((rows.output == k) & ~rows.has_own_sd & (rows.kind != "dropped")):
             needed |= set(noise.parameters)
     return needed
 
@@ -450,13 +483,58 @@ def refuse_impossible_rows(problem: Problem) -> None:
     findings: list[DataError] = []
     for k, name in enumerate(rows.outputs):
         noise = problem.model.output(name).noise
-        mine = np.flatnonzero((rows.output == k) & ~rows.has_own_sd & (np.abs(f) <= NOTHING))
+        used = ~rows.has_own_sd & (rows.kind != "dropped")
+        mine = np.flatnonzero((rows.output == k) & used & (np.abs(f) <= NOTHING))
         if noise is None or len(mine) == 0:
             continue
-        spread = noise.sd(np.zeros(len(mine)), values)
-        for row, sd in zip(mine, spread, strict=True):
-            if sd == 0 or (noise.is_log and rows.kind[row] != "left"):
-                findings.append(_impossible(problem, name, int(row)))
+        findings += [_impossible(problem, name, int(row)) for row in mine if _has_no_chance(noise, rows, row, values)]
+    if findings:
+        raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
+
+
+def _has_no_chance(noise: Noise, rows: Rows, row: int, values: Mapping[str, float]) -> bool:
+    """Whether a row cannot be where the model predicts nothing."""
+    if noise.is_count:  # none where none is expected is certain
+        none = {"value": rows.value[row] == 0, "left": True, "interval": rows.lower[row] <= 0}
+        return not none.get(str(rows.kind[row]), False)
+    if noise.is_log or (noise.is_positive and float(noise.value("lam", values)) <= 0):
+        return bool(rows.kind[row] != "left")
+    return bool(noise.sd(0.0, values) == 0)
+
+
+def refuse_broken_series(problem: Problem) -> None:
+    """Refuse rows of an output with correlated residuals (R9) that do not make a series of values.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Raises
+    ------
+    DataError
+        With every row that is censored, a summary without its own spread, or one of several at one time.
+    """
+    rows, findings = problem.rows, list[DataError]()
+    for k, name in enumerate(rows.outputs):
+        output = problem.model.output(name)
+        if output.noise is None or output.noise.kind != "ar1":
+            continue
+        for free in problem.free:
+            if free.name == output.noise.arguments["rho"] and free.prior.transform != "logit":
+                given = f"prior {free.prior} of '{free.name}', the correlation of residuals of '{name}' (R9)"
+                findings.append(DataError(given, expected="one between 0 and 1", hint="beta(2, 2)"))
+        for i in np.flatnonzero((rows.output == k) & ~rows.has_own_sd & (rows.kind != "dropped")):
+            where, plain = rows.where[i], f"noise = '{output.noise.single}'"
+            if rows.kind[i] in ("mean", "logmean"):
+                hint = f"its sd, or {plain}"
+                findings.append(DataError(f"a mean of '{name}', whose residuals correlate (R9)", where=where, hint=hint))
+            elif rows.kind[i] != "value" or np.isfinite(rows.floor[i]):
+                problem_ = f"'{name}' is not a plain value, and its residuals correlate (R9)"
+                hint = f"blq = 'M1' or 'M6' for values below the limit, or {plain}"
+                findings.append(DataError(problem_, where=where, hint=hint))
+            elif rows.before[1][i] == 0:
+                problem_ = f"a second value of '{name}' at one time, and residuals correlate (R9): it would be the same"
+                findings.append(DataError(problem_, where=where, hint=f"the mean of both, or {plain}"))
     if findings:
         raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
 

@@ -18,6 +18,7 @@ import typer
 from mscpkpd.cli import (
     calibrating,
     checking,
+    diagnosing,
     fitting,
     library,
     noncompartmental,
@@ -46,6 +47,8 @@ app.command("check")(checking.check)
 app.command("fit")(fitting.fit)
 app.command("simulate")(simulating.simulate)
 app.command("nca")(noncompartmental.nca)
+app.command("diagnose")(diagnosing.diagnose)
+app.command("compare")(diagnosing.compare)
 app.command("vpc")(predictive.vpc)
 app.command("profile")(profiling.profile)
 app.command("calibrate")(calibrating.calibrate)

@@ -18,6 +18,7 @@ from mscpkpd.plots.cohorts import (
 )
 from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.designs import identifiability
+from mscpkpd.plots.diagnosis import check_figures, comparison
 from mscpkpd.plots.diagram import structure
 from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
 from mscpkpd.plots.individuals import individual_fits
@@ -34,6 +35,8 @@ from mscpkpd.plots.terminal import terminal_phases
 __all__ = [
     "Marks",
     "calibration_plot",
+    "check_figures",
+    "comparison",
     "data_and_fit",
     "decision_curves",
     "enrichment",
