@@ -18,6 +18,7 @@ from mscpkpd.data import Study
 from mscpkpd.data.dose_properties import SPREADS, UNUSED
 from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
+from mscpkpd.fitting.conflicts import conflicts_of_draws
 from mscpkpd.fitting.draws import Check
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
 from mscpkpd.fitting.replicates import observe, row_frame
@@ -85,7 +86,8 @@ def fit(
     fix : mapping of str to float, optional
         Parameters held at these values, in the units of the model.
     start : Fit, optional
-        An earlier fit; its estimates are where the search begins.
+        An earlier fit by any method; its estimates are where the search begins. The particles of "smc" begin
+        at draws of the priors all the same.
     seed : int
         Same seed, same result, on any number of cores.
     draws, tune, chains : int
@@ -172,7 +174,7 @@ def fit(
         "versions": versions(),
         **outcome.settings,
     }
-    notes = (*_notes(problem), *outcome.notes)
+    notes = (*_notes(problem), *outcome.notes, *_conflicts(problem, outcome, method))
     predictions = outcome.predictions
     if predictions is None:
         predictions = _predictions(problem, outcome.posterior, seed)
@@ -370,7 +372,14 @@ def _approximate(population: Population, method: str, seed: int) -> Outcome:
 
 
 def _or(value: float | None, default: float) -> float:
-    return default if value is None else float(value)
+    return default if value is None or value != value else float(value)  # noqa: PLR0124 - nan is unlike itself
+
+
+def _conflicts(problem: Problem, outcome: Outcome, method: str) -> Iterator[str]:
+    """Priors that the data contradict, where priors were used."""
+    if method in ("map", *SAMPLED):
+        units = {p.name: problem.model.parameter(p.name).unit for p in problem.free}
+        yield from (each.sentence for each in conflicts_of_draws(problem.free, outcome.posterior.learned, units))
 
 
 def _notes(problem: Problem) -> tuple[str, ...]:
