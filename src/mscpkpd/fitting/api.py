@@ -18,11 +18,12 @@ from mscpkpd.data import Study
 from mscpkpd.data.dose_properties import SPREADS, UNUSED
 from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
+from mscpkpd.fitting.conflicts import conflicts_of_draws
 from mscpkpd.fitting.draws import Check
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
 from mscpkpd.fitting.replicates import observe, row_frame, shown
-from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
-from mscpkpd.fitting.sampled import Sampling, sampled_fit
+from mscpkpd.fitting.result import SAMPLED, Fit, Outcome, Posterior, load_fit, versions
+from mscpkpd.fitting.sampled import Sampling, drawn_by_nuts, posterior_fit
 from mscpkpd.fitting.trust import trust_checks
 from mscpkpd.model import Model
 from mscpkpd.model.observed import biased_by
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "load_fit", "to_pymc"]
 
-METHODS = ("least_squares", "map", "foce", "focei", "laplace", "nuts")
+METHODS = ("least_squares", "map", "foce", "focei", "laplace", "pathfinder", "nuts", "smc")
 POPULATION = ("foce", "focei", "laplace")  # methods that are about random effects
 PREDICTIVE_DRAWS = 400
 
@@ -74,21 +75,25 @@ def fit(
         With values for every parameter.
     study : Study
         Observations and doses.
-    method : {"least_squares", "map", "foce", "focei", "laplace", "nuts"}
+    method : {"least_squares", "map", "foce", "focei", "laplace", "pathfinder", "nuts", "smc"}
         A quick estimate by lmfit that pools all subjects; the mode of the posterior; population maximum likelihood
-        (P11: "focei" is the usual one, "foce" without interaction, "laplace" with the true curvature); or the full
-        posterior by PyMC and nutpie.
+        (P11: "focei" is the usual one, "foce" without interaction, "laplace" with the true curvature); a normal
+        approximation of the posterior, weighed and judged by Pareto k ("pathfinder"); the full posterior by PyMC and
+        nutpie ("nuts"); or the posterior by tempered particles, for several modes and for the evidence of the model
+        ("smc": ``Fit.statistics["log_evidence"]``).
     free : collection of str, optional
         Parameters to learn. By default "nuts" learns all with a prior that the observed outputs depend on, and
         "least_squares" those of them that the design identifies.
     fix : mapping of str to float, optional
         Parameters held at these values, in the units of the model.
     start : Fit, optional
-        An earlier fit; its estimates are where the search begins.
+        An earlier fit by any method; its estimates are where the search begins. The particles of "smc" begin
+        at draws of the priors all the same.
     seed : int
         Same seed, same result, on any number of cores.
     draws, tune, chains : int
-        Draws kept and warm-up draws of each chain; number of chains. Only for "nuts".
+        Draws kept and warm-up draws of each chain; number of chains. For "smc", particles and independent runs; for
+        "pathfinder", draws, and half the number of paths.
     cores : int, optional
         Worker processes; all processors by default.
     target_accept : float
@@ -134,22 +139,10 @@ def fit(
     is fitted: where a study of `prior_source` is in the data, the parameter takes its wide prior, and the notes of
     the fit say so.
     """
-    if method not in METHODS:
-        raise UnknownName.among("method", method, METHODS)
-    if min(draws, tune, chains) < 1 or not 0 < target_accept < 1:
-        raise UsageError(
-            f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
-            expected="counts of at least 1 and an acceptance between 0 and 1",
-        )
-    if method != "least_squares" and (starts != 1 or bootstrap):
-        raise UsageError(f"starts={starts}, bootstrap={bootstrap} with {method}", expected="method='least_squares'")
-    if folder is not None and method != "nuts":
-        raise UsageError(f"folder={str(folder)!r} with {method}", expected="method='nuts', whose draws are kept")
+    sampling = Sampling(draws, tune, chains, cores, target_accept, None if folder is None else Path(folder))
+    _refuse_options(method, sampling, starts, bootstrap, random=random)
     model = with_blq(model, blq)
     if method == "least_squares":
-        if random:
-            hint = "method='focei', 'map' or 'nuts', or one subject at a time"
-            raise UsageError(f"random={random!r} with least squares, which pools all subjects", hint=hint)
         population = None
         problem = _started(pose(model, study, free, fix), start)
     else:
@@ -160,15 +153,14 @@ def fit(
     refuse_broken_series(problem)
     _refuse_method(problem, method)
     began = time.time()
-    sampling = Sampling(draws, tune, chains, cores, target_accept, None if folder is None else Path(folder))
     if population is None:
         from mscpkpd.fitting.estimated import Searching, estimated_fit
 
         outcome = estimated_fit(problem, Searching(starts, bootstrap, cores), seed, progress, choose=free is None)
-    elif method != "nuts":
-        outcome = _approximate(population, method, seed)
+    elif method in SAMPLED:
+        outcome = _posterior(population, method, seed, sampling, progress)
     else:
-        outcome = sampled_fit(population, seed, sampling, progress)
+        outcome = _approximate(population, method, seed)
     settings = {
         "method": method,
         "seed": seed,
@@ -183,7 +175,7 @@ def fit(
         "versions": versions(),
         **outcome.settings,
     }
-    notes = (*_notes(problem), *outcome.notes)
+    notes = (*_notes(problem), *outcome.notes, *_conflicts(problem, outcome, method))
     predictions = outcome.predictions
     if predictions is None:
         predictions = _predictions(problem, outcome.posterior, seed)
@@ -290,6 +282,34 @@ def _refuse_useless(given: Mapping[str, Any], population: Population) -> None:
             raise UsageError(f"'{name}' of the noise is given for each subject", expected="one value for all")
 
 
+def _refuse_options(
+    method: str, how: Sampling, starts: int, bootstrap: int, *, random: Collection[str] | bool | None
+) -> None:
+    if method not in METHODS:
+        raise UnknownName.among("method", method, METHODS)
+    if min(how.draws, how.tune, how.chains, starts) < 1 or not 0 < how.target_accept < 1 or bootstrap < 0:
+        raise UsageError(
+            f"draws={how.draws}, tune={how.tune}, chains={how.chains}, target_accept={how.target_accept}, "
+            f"starts={starts}, bootstrap={bootstrap}",
+            expected="counts of at least 1 (bootstrap 0) and an acceptance between 0 and 1",
+        )
+    if method == "least_squares" and random:
+        hint = "method='focei', 'map' or 'nuts', or one subject at a time"
+        raise UsageError(f"random={random!r} with least squares, which pools all subjects", hint=hint)
+    if method != "least_squares" and (starts != 1 or bootstrap):
+        raise UsageError(f"starts={starts}, bootstrap={bootstrap} with {method}", expected="method='least_squares'")
+    if how.folder is not None and method != "nuts":
+        raise UsageError(f"folder={str(how.folder)!r} with {method}", expected="method='nuts', whose draws are kept")
+
+
+def _posterior(population: Population, method: str, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
+    from mscpkpd.fitting.pathfinder import found_by_paths
+    from mscpkpd.fitting.tempering import led_from_prior
+
+    draw = {"nuts": drawn_by_nuts, "pathfinder": found_by_paths, "smc": led_from_prior}[method]
+    return posterior_fit(draw(population, seed, how, progress), seed)
+
+
 def _judged(
     problem: Problem, outcome: Outcome, predictions: pd.DataFrame, method: str, levels: Collection[str]
 ) -> tuple[Check, ...]:
@@ -356,7 +376,14 @@ def _approximate(population: Population, method: str, seed: int) -> Outcome:
 
 
 def _or(value: float | None, default: float) -> float:
-    return default if value is None else float(value)
+    return default if value is None or value != value else float(value)  # noqa: PLR0124 - nan is unlike itself
+
+
+def _conflicts(problem: Problem, outcome: Outcome, method: str) -> Iterator[str]:
+    """Priors that the data contradict, where priors were used."""
+    if method in ("map", *SAMPLED):
+        units = {p.name: problem.model.parameter(p.name).unit for p in problem.free}
+        yield from (each.sentence for each in conflicts_of_draws(problem.free, outcome.posterior.learned, units))
 
 
 def _notes(problem: Problem) -> tuple[str, ...]:

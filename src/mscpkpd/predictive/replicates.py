@@ -12,7 +12,7 @@ from mscpkpd.conversions import factor_of
 from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.coordinates import Spreads, drawn_effects, spreads_from
 from mscpkpd.fitting.replicates import observe
-from mscpkpd.fitting.result import Fit
+from mscpkpd.fitting.result import SAMPLED, Fit
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import Problem
 
@@ -133,7 +133,7 @@ def replicates(
         raise FitError(fit.verdict, hint="a fit that has not converged has nothing to compare the data with")
     if count < FEWEST:
         raise UsageError(f"{count} replicates are too few", expected=f"at least {FEWEST}, better 1000 (V1)")
-    chosen = parameters or ("draws" if fit.method == "nuts" else "estimate")
+    chosen = parameters or ("draws" if fit.method in SAMPLED else "estimate")
     if chosen not in ("draws", "estimate"):
         raise UsageError(f"parameters = '{parameters}'", expected="'estimate' or 'draws'")
     # rows below a limit are ranked, whatever the fit made of them

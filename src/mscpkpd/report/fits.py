@@ -40,7 +40,9 @@ __all__ = ["CURVES", "SHOWN", "fit_content", "marks_of_fit"]
 
 CURVES, SHOWN = "curves.csv", "shown.csv"
 METHODS = {
-    "nuts": "Posterior by NUTS", "least_squares": "Least squares", "map": "Mode of the posterior",
+    "nuts": "Posterior by NUTS", "smc": "Posterior by sequential Monte Carlo",
+    "pathfinder": "Posterior approximated by Pathfinder",
+    "least_squares": "Least squares", "map": "Mode of the posterior",
     "foce": "Population likelihood by FOCE", "focei": "Population likelihood by FOCEI",
     "laplace": "Population likelihood by Laplace",
 }  # fmt: skip
