@@ -22,6 +22,7 @@ from mscpkpd.diagnostics.sampling import correlations, divergences
 from mscpkpd.diagnostics.verdicts import ORDER, Verdict
 from mscpkpd.errors import MscError
 from mscpkpd.fitting.result import Fit
+from mscpkpd.fitting.trust import noise_findings
 from mscpkpd.fitting.verbs import verb
 from mscpkpd.population import Population
 from mscpkpd.predictive import NPDE, VPC, npde, replicates, vpc
@@ -136,7 +137,7 @@ def check_fit(fit: Fit, *, seed: int = 0, count: int = REPLICATES) -> Diagnosis:
     }  # fmt: skip
     found.add(say.of_sampler(fit, where))
     found.add(say.of_learning(fit, pairs))
-    found.add([say.of_residuals(groups)])
+    found.add([say.of_residuals(groups), say.of_noise(_odd_noise(fit, population, residuals))])
     found.add(say.of_shrinkage(fit))
     found.attempt("posterior predictive checks", lambda: _replicated(fit, population, seed, found))
     found.attempt("leave-one-out and influence", lambda: _left_out(fit, population, found))
@@ -145,6 +146,14 @@ def check_fit(fit: Fit, *, seed: int = 0, count: int = REPLICATES) -> Diagnosis:
     found.attempt("local identifiability", lambda: _design(fit, found))
     ordered = sorted(found.verdicts, key=lambda each: ORDER.index(each.status))
     return Diagnosis(fit, tuple(ordered), found.tables, *found.checks)
+
+
+def _odd_noise(fit: Fit, population: Population, residuals: pd.DataFrame) -> list[str]:
+    """What residuals say against the noise, however little."""
+    problem, known = population.problem, fit.estimates
+    theta = np.array([known.get(p.name, p.start) for p in problem.free], dtype=float)
+    predicted, scores = (residuals[name].to_numpy(float) for name in ("predicted", "score"))
+    return list(noise_findings(problem, predicted, scores, problem.values(theta), gross=False))
 
 
 class _Findings:

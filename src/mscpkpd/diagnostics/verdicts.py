@@ -221,6 +221,14 @@ def of_residuals(groups: pd.DataFrame) -> Verdict:
     return Verdict("residuals by group", "warn", f"Groups lie off the model: {named}.", advice)
 
 
+def of_noise(findings: list[str]) -> Verdict:
+    """Departures from the noise of an output that do not make the fit useless."""
+    if not findings:
+        return Verdict("residuals and noise", "ok", "Residuals are normal and as large as the noise says.")
+    advice = "Another noise in the model file may fit better: compare() says whether it does."
+    return Verdict("residuals and noise", "warn", " ".join(findings), advice)
+
+
 def of_shrinkage(fit: Fit) -> Iterator[Verdict]:
     """Shrinkage with its form."""
     if "eta_shrinkage_sd" not in fit.table:

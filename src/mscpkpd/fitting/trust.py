@@ -20,13 +20,16 @@ from mscpkpd.fitting.draws import Check
 from mscpkpd.problem import Problem
 from mscpkpd.rounding import number
 
-__all__ = ["normal_scores", "trust_checks"]
+__all__ = ["noise_findings", "normal_scores", "trust_checks"]
 
 WITHOUT_PRIORS = ("least_squares", "foce", "focei", "laplace")
 CONTINUOUS = ("additive", "proportional", "combined1", "combined2", "power", "lognormal", "student", "boxcox")
 NULL = 1e-6  # share of the largest singular value below which a direction is not seen at all
 STEP = 0.02  # relative steps below this share of the largest are not worth naming
 LEVEL = 1e-3  # of each family of tests
+# Good real data depart from any noise model by a little: theophylline (R's `Theoph`), which everybody fits with
+# additive error, has a rank correlation of 0.30 and a Shapiro-Wilk statistic of 0.91. Only more makes a fit no result.
+GROSS_TREND, GROSS_SHAPE = 0.45, 0.85
 FEWEST = 20  # values of an output from which its noise can be judged
 HIDDEN = 1e-3  # chance of a value under its limit below which the limit does not bend its distribution
 NOTHING_LEARNED = 0.05  # share of the prior variance
@@ -72,8 +75,11 @@ def trust_checks(
         before.append(_learned(problem, table))
     data = _data(problem, scores, levels)
     # residuals of data that contradict each other are odd whatever the noise
-    noise = (_noise(problem, predicted, scores, values),) if data.ok else ()
-    return tuple(before), (data, *noise)
+    if not data.ok:
+        return tuple(before), (data,)
+    found = list(noise_findings(problem, predicted, scores, values))
+    good = "The residuals are nearly as the noise of each output says."
+    return tuple(before), (data, Check("noise", ok=not found, sentence=" ".join(found) if found else good))
 
 
 def normal_scores(problem: Problem, predicted: np.ndarray, values: Mapping[str, float]) -> np.ndarray:
@@ -236,15 +242,33 @@ def _between(studies: np.ndarray, subjects: np.ndarray, scores: np.ndarray) -> t
 # ---- the noise model -------------------------------------------------------------------------------------------------
 
 
-def _noise(problem: Problem, predicted: np.ndarray, scores: np.ndarray, values: Mapping[str, float]) -> Check:
-    outputs = problem.rows.outputs
-    found = [text for k in range(len(outputs)) for text in _misfits(problem, k, predicted, scores, values)]
-    good = "The residuals are as the noise of each output says."
-    return Check("noise", ok=not found, sentence=" ".join(found) if found else good)
+def noise_findings(
+    problem: Problem, predicted: np.ndarray, scores: np.ndarray, values: Mapping[str, float], *, gross: bool = True
+) -> Iterator[str]:
+    """What the residuals say against the noise of each output, in sentences with what to try.
+
+    Parameters
+    ----------
+    problem : Problem
+    predicted, scores : array of shape (n_rows,)
+        In the units of the outputs; from `normal_scores`.
+    values : mapping of str to float
+        All parameters.
+    gross : bool
+        Whether only what makes a fit useless is told, or all that is more than chance.
+    """
+    for k in range(len(problem.rows.outputs)):
+        yield from _misfits(problem, k, predicted, scores, values, gross=gross)
 
 
 def _misfits(
-    problem: Problem, k: int, predicted: np.ndarray, scores: np.ndarray, values: Mapping[str, float]
+    problem: Problem,
+    k: int,
+    predicted: np.ndarray,
+    scores: np.ndarray,
+    values: Mapping[str, float],
+    *,
+    gross: bool,
 ) -> Iterator[str]:
     """What the residuals of one output say against its noise."""
     rows, name = problem.rows, problem.rows.outputs[k]
@@ -254,9 +278,9 @@ def _misfits(
     if noise is None or not FEWEST <= len(z) <= MOST or np.ptp(z) == 0:
         return
     limit = LEVEL / len(problem.rows.outputs)
-    head = f"The noise of '{name}', {noise}, is wrong: "
+    head = f"The noise of '{name}', {noise}, is {'wrong' if gross else 'not quite right'}: "
     trend, p = spearmanr(np.abs(z), np.abs(f)) if np.ptp(f) > 0 else (0.0, 1.0)
-    if p < limit:
+    if p < limit and (abs(trend) > GROSS_TREND or not gross):
         how = "larger" if trend > 0 else "smaller"
         better = "proportional or lognormal" if trend > 0 else "additive or combined2"
         yield (
@@ -264,8 +288,8 @@ def _misfits(
             f"p {number(float(p), 1)}). Try {better} noise in the model file; look at the residuals."
         )
         return
-    p = float(shapiro(z).pvalue)
-    if p < limit:
+    shape, p = (float(x) for x in shapiro(z))
+    if p < limit and (shape < GROSS_SHAPE or not gross):
         far = int(np.argmax(np.abs(z)))
         where = rows.where[int(np.flatnonzero(mine)[far])]
         yield (
