@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.exchange.petab_problem import load_petab
     from mscpkpd.exposures import exposure
     from mscpkpd.fitting.api import fit, load_fit, to_pymc
+    from mscpkpd.fitting.profiling import profile
     from mscpkpd.fitting.result import Fit
     from mscpkpd.model import Model
     from mscpkpd.modelfile import load_model, load_regimen, models
@@ -54,6 +55,7 @@ _PUBLIC = {
     "nca": "noncompartmental",
     "npde": "predictive",
     "prior_from_summary": "responder.summaries",
+    "profile": "fitting.profiling",
     "read_cohort": "cohort",
     "read_study": "data",
     "simulate": "simulation",
@@ -86,6 +88,7 @@ __all__ = [
     "npde",
     "plots",
     "prior_from_summary",
+    "profile",
     "read_cohort",
     "read_study",
     "report",

@@ -23,6 +23,7 @@ from mscpkpd.cli import (
     library,
     noncompartmental,
     predictive,
+    profiling,
     responding,
     scoring,
     showing,
@@ -49,6 +50,7 @@ app.command("nca")(noncompartmental.nca)
 app.command("diagnose")(diagnosing.diagnose)
 app.command("compare")(diagnosing.compare)
 app.command("vpc")(predictive.vpc)
+app.command("profile")(profiling.profile)
 app.command("calibrate")(calibrating.calibrate)
 app.command("score")(scoring.score)
 app.add_typer(responding.app, name="responder")
