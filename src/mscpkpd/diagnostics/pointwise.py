@@ -11,6 +11,7 @@ from mscpkpd.diagnostics.posterior import Drawn, drawn_from
 from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.densities import densities
 from mscpkpd.fitting.result import Fit
+from mscpkpd.fitting.trust import WITHOUT_PRIORS
 
 __all__ = ["KINDS_OF_DRAWS", "PointwiseLikelihood", "pointwise"]
 
@@ -115,7 +116,11 @@ def pointwise(fit: Fit, drawn: Drawn | None = None, predictions: np.ndarray | No
     )
     values = _finite(values, table)
     return PointwiseLikelihood(
-        values, table, KINDS_OF_DRAWS[fit.method], bool(drawn.population.levels), _efficiency(fit, len(values))
+        values,
+        table,
+        KINDS_OF_DRAWS.get(fit.method, f"draws by {fit.method}"),
+        bool(drawn.population.levels),
+        _efficiency(fit, len(values)),
     )
 
 
@@ -154,7 +159,7 @@ def refuse_without_posterior(fit: Fit) -> None:
     UsageError
         With what to do instead.
     """
-    if fit.method not in ("nuts", "map"):
+    if fit.method in WITHOUT_PRIORS:
         raise UsageError(
             f"a {fit.method} fit has no posterior, and so no leave-one-out density",
             expected="fits by nuts or map",

@@ -20,7 +20,7 @@ from mscpkpd.fitting.draws import Check
 from mscpkpd.problem import Problem
 from mscpkpd.rounding import number
 
-__all__ = ["noise_findings", "normal_scores", "trust_checks"]
+__all__ = ["WITHOUT_PRIORS", "noise_findings", "normal_scores", "trust_checks"]
 
 WITHOUT_PRIORS = ("least_squares", "foce", "focei", "laplace")
 CONTINUOUS = ("additive", "proportional", "combined1", "combined2", "power", "lognormal", "student", "boxcox")

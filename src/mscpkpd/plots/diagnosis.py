@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from scipy.stats import norm
 
 from mscpkpd.diagnostics.checkup import Diagnosis
@@ -20,7 +21,7 @@ from mscpkpd.plots.style import AXIS, DATA, FIT, MUTED, SERIES, SMALL, WARN, Mar
 __all__ = ["check_figures", "comparison", "goodness_of_fit", "influence_plot", "leave_one_out", "residual_plots"]
 
 ACROSS = 3
-WIDE = 30.0  # largest over smallest value for a log axis
+WIDE = 20.0  # largest over smallest value for a log axis
 MOST = 25  # subjects that are drawn
 CENSORED = ("left", "right", "interval")
 
@@ -106,6 +107,8 @@ def goodness_of_fit(residuals: pd.DataFrame, *, marks: Marks | None = None) -> F
                 least = min(least, float(shown["predicted"].min()))
             ax.set_xscale("log")
             ax.set_yscale("log")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_minor_formatter(NullFormatter())
             ends = (least / 2, 2 * float(finite.max()))
             ax.set_xlim(*ends)
             ax.set_ylim(*ends)
@@ -150,6 +153,7 @@ def residual_plots(residuals: pd.DataFrame, time_unit: str, *, marks: Marks | No
         positive = part["predicted"][part["predicted"] > 0]
         if len(positive) and len(positive) == len(part) and positive.max() / positive.min() > WIDE:
             row[1].set_xscale("log")
+            row[1].xaxis.set_minor_formatter(NullFormatter())
         row[0].set_ylabel(plain(f"{name}: residual [SD]"), fontsize=SMALL)
         _normal(row[2], part["score"].to_numpy(float))
     foot = (
