@@ -16,13 +16,13 @@ from mscpkpd.identifiability.report import Identifiability
 from mscpkpd.predictive import NPDE, VPC
 from mscpkpd.rounding import decimals, number
 
-__all__ = ["ORDER", "Status", "Verdict"]
+__all__ = ["ORDER", "UNUSUAL", "Status", "Verdict"]
 
 Status = Literal["fail", "warn", "ok", "not given"]
 ORDER: tuple[Status, ...] = ("fail", "warn", "not given", "ok")
 SHRUNK = 0.3  # from which individual estimates say little about individuals
 FEW = 4  # things that are named in a sentence
-MOVED = 1.0  # SD by which one subject or study may move an estimate
+UNUSUAL = 3.5  # times the shift that leaving out so many rows brings by chance
 INSIDE = 0.8  # share of observed percentiles in intervals that hold 95 %
 DOUBTFUL = 0.01  # adjusted p of a test of prediction errors
 
@@ -157,18 +157,23 @@ def of_influence(tables: Mapping[str, pd.DataFrame]) -> Iterator[Verdict]:
         if len(table) < 2:
             yield Verdict(name, "not given", f"There is one {by} only: nothing can be left out.")
             continue
-        pulling = table[(np.abs(table["shift"]) > MOVED) | ~table["trusted"]]
+        strong = np.abs(table["shift"]) > UNUSUAL * table["usual"]
+        pulling, unsure = table[strong], table[~strong & ~table["trusted"]]
+        left = f" Without {_named(unsure[by])} weights cannot tell." if len(unsure) else ""
+        again = f"Fit again without the {by} and compare." if len(unsure) else ""
         if not len(pulling):
             first = table.iloc[0]
             sentence = (
-                f"No {by} moves an estimate by more than {number(MOVED)} SD; most does {first[by] or 'without name'} "
-                f"({first['parameter']}, {number(first['shift'], 2)} SD)."
+                f"No {by} pulls more than its share; most does {first[by] or 'the one without a name'} "
+                f"({first['parameter']}, {number(first['shift'], 2)} SD).{left}"
             )
-            yield Verdict(name, "ok", sentence)
+            yield Verdict(name, "ok", sentence, again)
             continue
         named = "; ".join(_pull(by, row) for row in pulling.head(FEW).to_dict("records"))
         advice = f"Fit again without the {by} named first and compare; report both."
-        yield Verdict(name, "warn", f"{len(pulling)} of {len(table)} pull hard: {named}.", advice)
+        yield Verdict(
+            name, "warn", f"{len(pulling)} of {len(table)} pull more than their share: {named}.{left}", advice
+        )
 
 
 def _pull(by: str, row: Mapping[str, object]) -> str:

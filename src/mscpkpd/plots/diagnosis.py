@@ -14,6 +14,7 @@ from scipy.stats import norm
 from mscpkpd.diagnostics.checkup import Diagnosis
 from mscpkpd.diagnostics.comparison import Comparison
 from mscpkpd.diagnostics.leave_out import limit_of
+from mscpkpd.diagnostics.verdicts import UNUSUAL
 from mscpkpd.plots.individuals import individual_fits
 from mscpkpd.plots.predictive import prediction_errors, visual_check
 from mscpkpd.plots.style import AXIS, DATA, FIT, MUTED, SERIES, SMALL, WARN, Marks, finish, legend_of, plain, sheet
@@ -300,8 +301,9 @@ def influence_plot(table: pd.DataFrame, by: str, *, marks: Marks | None = None) 
         if np.any(mine):
             ax.hlines(places[mine], 0, shown["shift"][mine], color=ink, lw=1.2)
             ax.scatter(shown["shift"][mine], places[mine], s=22, color=ink, label=label, zorder=3)
-    for bound in (-1.0, 1.0):
-        ax.axvline(bound, color=MUTED, lw=0.8, ls=":")
+    bounds = UNUSUAL * shown["usual"].to_numpy(float)
+    for sign, label in ((-1, "more than its share beyond"), (1, "_nolegend_")):
+        ax.plot(sign * bounds, places, "|", color=MUTED, ms=6, label=label)
     ax.axvline(0.0, color=MUTED, lw=0.8)
     names = [f"{r[by] or 'no ' + by}: {r['parameter']}" for r in shown.to_dict("records")]
     ax.set_yticks(places, [plain(name) for name in names], fontsize=SMALL)
@@ -309,7 +311,7 @@ def influence_plot(table: pd.DataFrame, by: str, *, marks: Marks | None = None) 
     ax.set_xlabel(f"change of the estimate without that {by} [its SD]", fontsize=SMALL)
     left = len(table) - len(shown)
     foot = f"The {len(shown)} that move an estimate most; {left} more are not drawn." if left else ""
-    return finish(figure, f"Influence by {by}", marks=marks, foot=foot, legend=legend_of(axes), columns=2)
+    return finish(figure, f"Influence by {by}", marks=marks, foot=foot, legend=legend_of(axes), columns=3)
 
 
 def _draws(diagnosis: Diagnosis) -> dict[str, np.ndarray]:
