@@ -79,7 +79,7 @@ def _compared(population: Population, simulated: np.ndarray) -> Iterator[dict[st
     group = np.array([words.get(str(kind), "single") for kind in rows.kind])
     for k, output in enumerate(rows.outputs):
         for word in ("single", "means", "medians"):
-            mine = (rows.output == k) & (group == word)
+            mine = (rows.output == k) & (group == word) & (rows.kind != "dropped")
             if not np.any(mine):
                 continue
             made = simulated[:, mine]

@@ -23,7 +23,6 @@ from mscpkpd.rounding import number
 __all__ = ["WITHOUT_PRIORS", "noise_findings", "normal_scores", "trust_checks"]
 
 WITHOUT_PRIORS = ("least_squares", "foce", "focei", "laplace")
-CONTINUOUS = ("additive", "proportional", "combined1", "combined2", "power", "lognormal", "student", "boxcox")
 NULL = 1e-6  # share of the largest singular value below which a direction is not seen at all
 STEP = 0.02  # relative steps below this share of the largest are not worth naming
 LEVEL = 1e-3  # of each family of tests
@@ -33,6 +32,7 @@ GROSS_TREND, GROSS_SHAPE = 0.45, 0.85
 FEWEST = 20  # values of an output from which its noise can be judged
 HIDDEN = 1e-3  # chance of a value under its limit below which the limit does not bend its distribution
 NOTHING_LEARNED = 0.05  # share of the prior variance
+HIDING = ("left", "interval", "dropped")  # rows that say that values under a limit are not seen
 MOST = 5000  # values beyond which the test of normality is not defined
 
 
@@ -106,7 +106,7 @@ def normal_scores(problem: Problem, predicted: np.ndarray, values: Mapping[str, 
         scores[own] = ((rows.value - center) / spread)[own]
         for k, name in enumerate(rows.outputs):
             noise, mine = problem.model.output(name).noise, (rows.output == k) & (rows.kind == "value")
-            if noise is None or noise.kind not in CONTINUOUS or not np.any(mine):
+            if noise is None or noise.is_count or not np.any(mine):
                 continue
             below, above = (tail(rows.value[mine], predicted[mine], values) for tail in (noise.log_cdf, noise.log_sf))
             scores[mine] = np.where(below < above, ndtri_exp(below), -ndtri_exp(above))
@@ -275,8 +275,8 @@ def _misfits(
     noise = problem.model.output(name).noise
     mine = (rows.output == k) & (rows.kind == "value") & np.isfinite(scores) & ~_bent(problem, k, predicted, values)
     z, f = scores[mine], predicted[mine]
-    if noise is None or not FEWEST <= len(z) <= MOST or np.ptp(z) == 0:
-        return
+    if noise is None or noise.kind == "ar1" or not FEWEST <= len(z) <= MOST or np.ptp(z) == 0:
+        return  # tests take residuals for independent
     limit = LEVEL / len(problem.rows.outputs)
     head = f"The noise of '{name}', {noise}, is {'wrong' if gross else 'not quite right'}: "
     trend, p = spearmanr(np.abs(z), np.abs(f)) if np.ptp(f) > 0 else (0.0, 1.0)
@@ -304,8 +304,9 @@ def _bent(problem: Problem, k: int, predicted: np.ndarray, values: Mapping[str, 
     rows, noise = problem.rows, problem.model.output(problem.rows.outputs[k]).noise
     bent = np.zeros(len(rows), dtype=bool)
     own = rows.output == k
-    low, high = rows.upper[own & np.isin(rows.kind, ("left", "interval"))], rows.lower[own & (rows.kind == "right")]
-    if noise is None or noise.kind not in CONTINUOUS:
+    low = np.concatenate([rows.upper[own & np.isin(rows.kind, HIDING)], rows.floor[own]])
+    low, high = low[np.isfinite(low)], rows.lower[own & (rows.kind == "right")]
+    if noise is None or noise.is_count:
         return bent
     for limits, tail, extreme in ((low, noise.log_cdf, np.max), (high, noise.log_sf, np.min)):
         if len(limits):
