@@ -144,7 +144,7 @@ def _finite(values: np.ndarray, table: pd.DataFrame) -> np.ndarray:
 
 def _efficiency(fit: Fit, count: int) -> float:
     sizes = fit.table["ess_bulk"].to_numpy(float)
-    if fit.method != "nuts" or not np.any(np.isfinite(sizes)):
+    if not np.any(np.isfinite(sizes)):
         return 1.0
     drawn = fit.posterior.learned
     everything = next(iter(drawn.values())).size

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mscpkpd.diagnostics.leave_out import LeftOut
 from mscpkpd.diagnostics.precision import LARGEST_CHANGE
+from mscpkpd.diagnostics.sampling import diverging
 from mscpkpd.fitting.result import LITTLE, Fit
 from mscpkpd.identifiability.report import Identifiability
 from mscpkpd.predictive import NPDE, VPC
@@ -77,7 +78,7 @@ def of_fit(fit: Fit) -> Iterator[Verdict]:
 
 def of_sampler(fit: Fit, where: pd.DataFrame) -> Iterator[Verdict]:
     """Divergences by their place; what methods without chains cannot say."""
-    if fit.draws is None:
+    if diverging(fit) is None:
         sentence = f"{fit.method} has no chains: no R-hat, effective sample size, divergence or E-BFMI exists."
         yield Verdict("sampler", "not given", sentence, "A posterior by method='nuts' has them.")
     elif len(where):

@@ -14,6 +14,7 @@ from scipy.stats import norm
 from mscpkpd.diagnostics.checkup import Diagnosis
 from mscpkpd.diagnostics.comparison import Comparison
 from mscpkpd.diagnostics.leave_out import limit_of
+from mscpkpd.diagnostics.sampling import diverging
 from mscpkpd.diagnostics.verdicts import UNUSUAL
 from mscpkpd.plots.individuals import individual_fits
 from mscpkpd.plots.predictive import prediction_errors, visual_check
@@ -322,7 +323,8 @@ def _divergent(diagnosis: Diagnosis, marks: Marks) -> Figure:
     """Divergent draws among the others, over the two parameters in which they lie farthest away."""
     first, second = diagnosis.tables["divergences"]["parameter"].iloc[:2]
     draws = _draws(diagnosis)
-    marked = np.asarray(diagnosis.fit.draws["sample_stats"]["diverging"].values, dtype=bool).reshape(-1)
+    marked = diverging(diagnosis.fit)
+    assert marked is not None  # noqa: S101 - the table of their places is not empty
     figure, axes = sheet(1, 1, width=4.4, height=3.2)
     ax = axes[0, 0]
     ax.scatter(draws[first][~marked], draws[second][~marked], s=5, color=FIT, alpha=0.25, lw=0, label="draws")
