@@ -316,10 +316,10 @@ def _judged(
     """Checks of the method, between what the design can tell and what the residuals say."""
     found = dict(zip(outcome.table["parameter"], outcome.table["estimate"], strict=True))
     estimates = np.array([found.get(p.name, p.start) for p in problem.free], dtype=float)
+    individual = predictions["predicted"].to_numpy(float) if levels else problem.predict(estimates).value
     before, after = trust_checks(
-        problem, predictions["predicted"].to_numpy(float), problem.values(estimates), outcome.table, method=method,
-        levels=levels,
-    )  # fmt: skip
+        problem, individual, problem.values(estimates), outcome.table, method=method, levels=levels
+    )
     return (*before, *outcome.checks, *after)
 
 
