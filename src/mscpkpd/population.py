@@ -320,6 +320,7 @@ def pose_population(
     fix: Mapping[str, float] | None = None,
     *,
     random: Collection[str] | bool | None = None,
+    by_subject: bool = False,
 ) -> Population:
     """Bind a model to a study with the random effects that the model declares and the data can tell.
 
@@ -335,6 +336,8 @@ def pose_population(
         Parameters to hold at these values, in the units of the model.
     random : collection of str, bool or None
         Random effects; see `levels_of`.
+    by_subject : bool
+        Whether each subject is a case of its own even where nothing that the model knows tells it from others.
 
     Returns
     -------
@@ -352,7 +355,7 @@ def pose_population(
     """
     problem = pose(model, study, free, fix)
     levels, notes = levels_of(problem, random=random)
-    population = _cases(problem, levels, notes)
+    population = _cases(problem, levels, notes, by_subject=by_subject)
     return replace(population, notes=(*notes, *_carried_over(population)))
 
 
@@ -384,9 +387,9 @@ def _carried_over(population: Population) -> tuple[str, ...]:
     )
 
 
-def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...]) -> Population:
+def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...], *, by_subject: bool) -> Population:
     study, rows = problem.study, problem.rows
-    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    known: dict[tuple[int, tuple[int, ...], str], int] = {}
     case = np.empty(len(rows), dtype=int)
     places = [{label: k for k, label in enumerate(level.labels)} for level in levels]
     for r, record in enumerate(study.records):
@@ -397,7 +400,7 @@ def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...]) 
             else place[label_of(subject, record, level.name)]
             for level, place in zip(levels, places, strict=True)
         )
-        case[r] = known.setdefault((int(rows.group[r]), own), len(known))
+        case[r] = known.setdefault((int(rows.group[r]), own, subject.id if by_subject else ""), len(known))
     keys = list(known)
-    member = np.array([own for _, own in keys], dtype=int).reshape(len(keys), len(levels)).T
-    return Population(problem, levels, case, np.array([group for group, _ in keys]), member, notes)
+    member = np.array([own for _, own, _ in keys], dtype=int).reshape(len(keys), len(levels)).T
+    return Population(problem, levels, case, np.array([group for group, _, _ in keys]), member, notes)

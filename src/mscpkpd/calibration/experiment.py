@@ -120,9 +120,8 @@ class Experiment:
             found = self._posterior(truth, study, int(rng.integers(2**31)))
         except MscError as error:
             found, study = Drawn({}, {}, failure=str(error).splitlines()[0]), self.template
-        rows = ()
-        if not found.failure:
-            rows = tuple(_row(name, true, found.draws[name], self.ranked, rng) for name, true in found.truths.items())
+        known = {} if found.failure else found.truths
+        rows = tuple(_row(name, true, found.draws[name], self.ranked, rng) for name, true in known.items())
         beyond = sum(record.kind in ("left", "right", "interval") for record in study.records)
         seconds = round(time.perf_counter() - began, 3)
         return Ranked(number, rows, found.failure, seconds, found.divergent, found.attempts, beyond)

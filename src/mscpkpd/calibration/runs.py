@@ -18,7 +18,8 @@ from mscpkpd.calibration.ranks import Calibration, judged
 from mscpkpd.data import Study
 from mscpkpd.designs import Design
 from mscpkpd.errors import InputError, UsageError
-from mscpkpd.fitting.nuts import ONE_THREAD, TARGET_ACCEPT
+from mscpkpd.fitting.nuts import TARGET_ACCEPT
+from mscpkpd.fitting.workers import ONE_THREAD
 from mscpkpd.model import Model
 
 __all__ = ["calibrate"]
