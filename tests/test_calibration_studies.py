@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import erfcx
 from scipy.stats import binom, kstest
 
 from mscpkpd.calibration import calibrate, experiment
@@ -198,6 +199,26 @@ def test_rows_that_are_censored_in_one_study_alone_are_compiled_apart_from_the_p
         kinds.add(sum(record.kind == "left" for record in made.records))
     assert len(kinds) > 1
     assert compiled[-1] == 2 + len(kinds)
+
+
+def test_tails_of_a_normal_density_need_no_tensorflow():
+    """PyTensor's own translation of erfcx to JAX asks for it; the log of it and its slope hold far out."""
+    import pytensor.tensor as pt
+    from pytensor.graph.fg import FunctionGraph
+    from pytensor.link.jax.dispatch import jax_funcify
+
+    from mscpkpd.engine.traceable import sloped
+    from mscpkpd.fitting.traced import teach_jax
+
+    teach_jax()
+    x = pt.dscalar()
+    function = sloped(jax_funcify(FunctionGraph([x], [pt.log(pt.erfcx(x))], clone=True)), 1)
+    for at in (-2.0, 0.5, 5.0, 30.0, 700.0):
+        value, (slope,) = function(np.float64(at))
+        assert float(value) == pytest.approx(np.log(erfcx(at)), rel=1e-13)
+        # d log erfcx(x)/dx = 2x - 2/(sqrt(pi) erfcx(x)), by its asymptotic series where that would cancel
+        exact = 2 * at - 2 / np.sqrt(np.pi) / erfcx(at) if at < 10 else -1 / at + 1 / at**3 - 2.5 / at**5
+        assert float(slope) == pytest.approx(exact, rel=1e-4 if at > 100 else 1e-5)
 
 
 def test_coordinates_of_a_frame_are_found_again():

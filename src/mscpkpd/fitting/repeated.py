@@ -157,7 +157,7 @@ class Repeated:
 
             return at_once
         made, given, logp = _cut(x, logp)
-        predict = self._function(_linearized_by_jax, [x], made)
+        predict = self._function(_linearized_by_jax, *_simplified(x, made))
         weigh = self._function(_sloped_by_jax, [x, *given], [logp])
 
         def sloped(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -193,6 +193,15 @@ def _cut(x: Any, output: Any) -> tuple[list[Any], list[Any], Any]:
             predicted = made.setdefault(node.op, node.outputs[0])
             instead[node.outputs[0]] = given.setdefault(node.op, predicted.type())
     return list(made.values()), list(given.values()), clone_replace(output, instead)
+
+
+def _simplified(x: Any, outputs: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Graphs that are the same in every study: PyMC simplifies what observed rows ask for, and not what others do."""
+    from pytensor.graph.replace import clone_replace
+    from pytensor.graph.rewriting.utils import rewrite_graph
+
+    own = x.type()
+    return [own], list(rewrite_graph(clone_replace(outputs, {x: own}), include=("canonicalize",), clone=False))
 
 
 def _ours(op: Any) -> bool:
