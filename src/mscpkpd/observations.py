@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from mscpkpd.units import to_unit
 
 __all__ = ["Group", "Rows", "bind"]
 
-KINDS = ("value", "left", "right", "interval", "mean", "logmean")
+WHOLE = 1e-9  # how far from a whole number the rounding of units may move a count
+KINDS = ("value", "left", "right", "interval", "mean", "logmean", "dropped")
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,14 @@ class Rows:
         Position in `outputs`.
     group : array of int
         Position in the groups.
-    time, value, lower, upper, sd, count : arrays of float
-        NaN where a row has no such number. `count` is the number of subjects behind a mean.
+    time, value, lower, upper, sd, count, lloq : arrays of float
+        NaN where a row has no such number. `count` is the number of subjects behind a mean; `lloq` the limit of
+        quantification that the row states.
+    floor : array of float
+        What the row is known not to be below, where its probability is one given that (B4, B6); NaN elsewhere.
     kind : array of str
-        "value", "left", "right", "interval", "mean" or "logmean".
+        "value", "left", "right", "interval", "mean", "logmean", or "dropped": left out by the method for values below
+        the limit of quantification (B3).
     outputs : tuple of str
     where, subject : tuple of str
         Origin and subject of each row.
@@ -78,6 +84,8 @@ class Rows:
     upper: np.ndarray
     sd: np.ndarray
     count: np.ndarray
+    lloq: np.ndarray
+    floor: np.ndarray
     kind: np.ndarray
     outputs: tuple[str, ...]
     where: tuple[str, ...]
@@ -87,6 +95,22 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    @cached_property
+    def before(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each row the one before it of the same subject and output, and the time since then (R9).
+
+        Position -1 and NaN where there is none; summaries of several subjects, and what is left out, stand in no series.
+        """
+        before, gap = np.full(len(self), -1), np.full(len(self), np.nan)
+        latest: dict[tuple[str, int], int] = {}
+        for i in np.argsort(self.time, kind="stable"):
+            if self.kind[i] not in ("mean", "logmean", "dropped"):
+                key = (self.subject[i], int(self.output[i]))
+                if key in latest:
+                    before[i], gap[i] = latest[key], self.time[i] - self.time[latest[key]]
+                latest[key] = int(i)
+        return before, gap
 
     @property
     def has_own_sd(self) -> np.ndarray:
@@ -133,7 +157,7 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
         raise DataError.of(findings, where=f"study '{study.name}' with model '{model.name}'")
     if not kept:
         raise DataError(f"study '{study.name}' has no observations", hint="rows with an output and a value")
-    time, value, lower, upper, sd, count = np.array(columns, dtype=float).T
+    time, value, lower, upper, sd, count, lloq = np.array(columns, dtype=float).T
     rows = Rows(
         output=np.array([outputs.index(record.output) for record in kept]),
         group=np.array([position[record.subject, _given_before(study, record)] for record in kept]),
@@ -143,6 +167,8 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
         upper=upper,
         sd=sd,
         count=count,
+        lloq=lloq,
+        floor=np.full(len(kept), np.nan),
         kind=np.array([record.kind for record in kept]),
         outputs=outputs,
         where=tuple(record.where for record in kept),
@@ -208,7 +234,8 @@ def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...
     scaled = [_scaled(x, factor, shift) for x in (record.value, record.lower, record.upper)]
     sd = np.nan if record.sd is None else record.sd * (1.0 if shift is not None else factor)
     _check_support(output, record, scaled[0])
-    return (time, *scaled, sd, float(record.n) if record.n else np.nan)
+    lloq = np.nan if record.lloq is None or shift is not None else record.lloq * factor
+    return (time, *scaled, sd, float(record.n) if record.n else np.nan, lloq)
 
 
 def _scaled(x: float | None, factor: float, shift: float | None) -> float:
@@ -225,10 +252,24 @@ def _check_support(output: Output, record: Record, value: float) -> None:
             hint=f"noise = \"lognormal(s)\" for '{output.name}' in the model file, or an sd column",
         )
     plain = record.kind == "value" or (record.kind == "mean" and record.sd is None)
-    if output.noise is not None and output.noise.is_log and plain and value <= 0:
+    if output.noise is not None and output.noise.is_count and record.kind == "value":
+        _check_count(output, record, value)
+    if output.noise is not None and output.noise.is_positive and plain and value <= 0:
         raise DataError(
-            f"value {record.value:g} of '{output.name}' with lognormal noise",
+            f"value {record.value:g} of '{output.name}' with {output.noise.form} noise",
             where=record.where,
             expected="a value above 0",
             hint="censoring = left with the limit in 'upper' if it was under the detection limit",
+        )
+
+
+def _check_count(output: Output, record: Record, value: float) -> None:
+    if value < 0 or abs(value - round(value)) > WHOLE * max(1.0, value):
+        given = f"{record.value:g} {record.unit}"
+        given += f", {value:g} {output.unit}," if record.unit != output.unit else ""
+        raise DataError(
+            f"value {given} of '{output.name}' is no count (R10)",
+            where=record.where,
+            expected=f"0, 1, 2, ... with {output.noise} noise",
+            hint="the counts themselves, not a share or a mean of them; or a continuous noise model",
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mscpkpd.blq import treated
 from mscpkpd.data import Study
 from mscpkpd.engine.course import driven_together
 from mscpkpd.engine.plan import plan_of
@@ -21,6 +22,7 @@ from mscpkpd.engine.structure import solving_order
 from mscpkpd.engine.system import System, build_system
 from mscpkpd.errors import DataError, SolveError, UnknownName, UsageError
 from mscpkpd.model import Model
+from mscpkpd.noise import Noise
 from mscpkpd.observations import Group, Rows, bind
 from mscpkpd.parameters import Prior
 from mscpkpd.units import to_unit
@@ -34,6 +36,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "pose",
+    "refuse_broken_series",
     "refuse_impossible_rows",
     "refuse_unclear_columns",
 ]
@@ -389,6 +392,7 @@ def pose(
     if both:
         raise UsageError(f"{', '.join(both)} cannot be both free and fixed")
     rows, groups = bind(model, study)
+    rows = treated(model, rows)
     routes = tuple(sorted({dose.route for group in groups for dose in group.regimen.doses}))
     involved = {*build_system(model, rows.outputs, routes).parameters, *_noise_names(model, rows)}
     with_prior = set(model.free_names) - rows.covariates.keys() if free is None else set(free)
@@ -457,7 +461,7 @@ def _noise_names(model: Model, rows: Rows) -> set[str]:
     needed: set[str] = set()
     for k, name in enumerate(rows.outputs):
         noise = model.output(name).noise
-        if noise is not None and np.any((rows.output == k) & ~rows.has_own_sd):
+        if noise is not None and np.any((rows.output == k) & ~rows.has_own_sd & (rows.kind != "dropped")):
             needed |= set(noise.parameters)
     return needed
 
@@ -479,13 +483,58 @@ def refuse_impossible_rows(problem: Problem) -> None:
     findings: list[DataError] = []
     for k, name in enumerate(rows.outputs):
         noise = problem.model.output(name).noise
-        mine = np.flatnonzero((rows.output == k) & ~rows.has_own_sd & (np.abs(f) <= NOTHING))
+        used = ~rows.has_own_sd & (rows.kind != "dropped")
+        mine = np.flatnonzero((rows.output == k) & used & (np.abs(f) <= NOTHING))
         if noise is None or len(mine) == 0:
             continue
-        spread = noise.sd(np.zeros(len(mine)), values)
-        for row, sd in zip(mine, spread, strict=True):
-            if sd == 0 or (noise.is_log and rows.kind[row] != "left"):
-                findings.append(_impossible(problem, name, int(row)))
+        findings += [_impossible(problem, name, int(row)) for row in mine if _has_no_chance(noise, rows, row, values)]
+    if findings:
+        raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
+
+
+def _has_no_chance(noise: Noise, rows: Rows, row: int, values: Mapping[str, float]) -> bool:
+    """Whether a row cannot be where the model predicts nothing."""
+    if noise.is_count:  # none where none is expected is certain
+        none = {"value": rows.value[row] == 0, "left": True, "interval": rows.lower[row] <= 0}
+        return not none.get(str(rows.kind[row]), False)
+    if noise.is_log or (noise.is_positive and float(noise.value("lam", values)) <= 0):
+        return bool(rows.kind[row] != "left")
+    return bool(noise.sd(0.0, values) == 0)
+
+
+def refuse_broken_series(problem: Problem) -> None:
+    """Refuse rows of an output with correlated residuals (R9) that do not make a series of values.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Raises
+    ------
+    DataError
+        With every row that is censored, a summary without its own spread, or one of several at one time.
+    """
+    rows, findings = problem.rows, list[DataError]()
+    for k, name in enumerate(rows.outputs):
+        output = problem.model.output(name)
+        if output.noise is None or output.noise.kind != "ar1":
+            continue
+        for free in problem.free:
+            if free.name == output.noise.arguments["rho"] and free.prior.transform != "logit":
+                given = f"prior {free.prior} of '{free.name}', the correlation of residuals of '{name}' (R9)"
+                findings.append(DataError(given, expected="one between 0 and 1", hint="beta(2, 2)"))
+        for i in np.flatnonzero((rows.output == k) & ~rows.has_own_sd & (rows.kind != "dropped")):
+            where, plain = rows.where[i], f"noise = '{output.noise.single}'"
+            if rows.kind[i] in ("mean", "logmean"):
+                hint = f"its sd, or {plain}"
+                findings.append(DataError(f"a mean of '{name}', whose residuals correlate (R9)", where=where, hint=hint))
+            elif rows.kind[i] != "value" or np.isfinite(rows.floor[i]):
+                problem_ = f"'{name}' is not a plain value, and its residuals correlate (R9)"
+                hint = f"blq = 'M1' or 'M6' for values below the limit, or {plain}"
+                findings.append(DataError(problem_, where=where, hint=hint))
+            elif rows.before[1][i] == 0:
+                problem_ = f"a second value of '{name}' at one time, and residuals correlate (R9): it would be the same"
+                findings.append(DataError(problem_, where=where, hint=f"the mean of both, or {plain}"))
     if findings:
         raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mscpkpd.blq import with_blq
 from mscpkpd.covariates import said_of
 from mscpkpd.data import Study
 from mscpkpd.data.dose_properties import SPREADS, UNUSED
@@ -25,7 +26,13 @@ from mscpkpd.fitting.sampled import Sampling, sampled_fit
 from mscpkpd.fitting.trust import trust_checks
 from mscpkpd.model import Model
 from mscpkpd.population import Population, pose_population
-from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclear_columns
+from mscpkpd.problem import (
+    Problem,
+    pose,
+    refuse_broken_series,
+    refuse_impossible_rows,
+    refuse_unclear_columns,
+)
 
 if TYPE_CHECKING:
     import pymc
@@ -53,6 +60,7 @@ def fit(
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
     random: Collection[str] | bool | None = None,
+    blq: str | Mapping[str, str] | None = None,
     folder: str | Path | None = None,
     starts: int = 1,
     bootstrap: int = 0,
@@ -89,6 +97,9 @@ def fit(
     random : collection of str, bool or None
         Which of the random effects that the model declares are in the fit: "CL" for all its levels, "CL:lot" for one.
         By default all that the data can tell, and the notes name the others; False for none.
+    blq : str or mapping of str to str, optional
+        What values below the limit of quantification count for: "M1" to "M7" (B3), for all outputs or by output. By
+        default what the model file declares, and "M3" where it declares nothing: the probability below the limit.
     folder : str or Path, optional
         Where "nuts" keeps draws as they come (Zarr). The same call goes on from there after an interruption or a kill.
     starts : int
@@ -133,6 +144,7 @@ def fit(
         raise UsageError(f"starts={starts}, bootstrap={bootstrap} with {method}", expected="method='least_squares'")
     if folder is not None and method != "nuts":
         raise UsageError(f"folder={str(folder)!r} with {method}", expected="method='nuts', whose draws are kept")
+    model = with_blq(model, blq)
     if method == "least_squares":
         if random:
             hint = "method='focei', 'map' or 'nuts', or one subject at a time"
@@ -144,6 +156,8 @@ def fit(
         problem = population.problem
     refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
+    refuse_broken_series(problem)
+    _refuse_method(problem, method)
     began = time.time()
     sampling = Sampling(draws, tune, chains, cores, target_accept, None if folder is None else Path(folder))
     if population is None:
@@ -163,6 +177,7 @@ def fit(
         "random": [f"{e.parameter}:{e.level}" for e in population.effects] if population else [],
         "uninformed": list(problem.uninformed),
         "covariates": {name: problem.rows.rules.get(name, "constant") for name in problem.rows.covariates},
+        "blq": {name: problem.model.output(name).blq for name in problem.rows.outputs},
         "tolerance": problem.tolerance,
         "versions": versions(),
         **outcome.settings,
@@ -185,6 +200,7 @@ def to_pymc(
     free: Collection[str] | None = None,
     fix: Mapping[str, float] | None = None,
     random: Collection[str] | bool | None = None,
+    blq: str | Mapping[str, str] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> pymc.Model:
     """Translate a model and a study into an ordinary PyMC model.
@@ -200,6 +216,8 @@ def to_pymc(
     random : collection of str, bool or None
         Random effects, as in `fit`: spreads are ``omega_sd_CL``, effects ``eta_CL`` over the groups of their level,
         sampled in units of their spread.
+    blq : str or mapping of str to str, optional
+        As in `fit`.
     given : mapping of str to PyTensor expression, optional
         Parameters that you define yourself, in the units of the model, with your own prior or as a formula: one
         value, or one for each subject in the order of ``study.subjects``, as a covariate gives. Their priors in the
@@ -228,10 +246,11 @@ def to_pymc(
     from mscpkpd.fitting.hierarchy import build_hierarchy
 
     population = pose_population(
-        model, study, _with_given(model, free, given), fix, random=random, by_subject=bool(given)
+        with_blq(model, blq), study, _with_given(model, free, given), fix, random=random, by_subject=bool(given)
     )
     _refuse_useless(given or {}, population)
     refuse_unclear_columns(population.problem, free)
+    refuse_broken_series(population.problem)
     if population.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
@@ -283,6 +302,25 @@ def _judged(
     return (*before, *outcome.checks, *after)
 
 
+def _refuse_method(problem: Problem, method: str) -> None:
+    """Refuse a method that would not do what the noise and the limits of the model say."""
+    for k, name in enumerate(problem.rows.outputs):
+        output, mine = problem.model.output(name), problem.rows.output == k
+        if output.noise is None:
+            continue
+        if output.noise.kind == "ar1" and method in ("least_squares", "foce", "focei"):
+            hint = "method='laplace', 'map' or 'nuts'"
+            raise UsageError(f"residuals of '{name}' correlate (R9), which {method} leaves out", hint=hint)
+        if method != "least_squares":
+            continue
+        if output.noise.is_count and np.any(np.isin(problem.rows.kind[mine], ("left", "right", "interval"))):
+            hint = "method='map' or 'nuts'"
+            raise UsageError(f"'{name}' has counts below or above a limit, which are no residuals (B13)", hint=hint)
+        if np.any(np.isfinite(problem.rows.floor[mine])):
+            hint = f"method='map' or 'nuts', or blq={{'{name}': 'M3'}}"
+            raise UsageError(f"{output.blq} of '{name}' is a probability, which has no residual (B4, B6)", hint=hint)
+
+
 def _started(problem: Problem, start: Fit | None) -> Problem:
     if start is None:
         return problem
@@ -325,6 +363,7 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     ]
     notes += _notes_of_doses(problem)
     notes += _notes_of_sampling(problem)
+    notes += _notes_of_limits(problem)
     if problem.fixed:
         notes.append(f"held at the model's value: {', '.join(problem.fixed)}")
     if problem.rows.covariates:
@@ -345,6 +384,17 @@ def _notes_of_doses(problem: Problem) -> Iterator[str]:
     if loose:
         named = ", ".join(f"'{name}'" for name in loose)
         yield f"no steady state of what only collects, {named}: it begins again there (E31)"
+
+
+def _notes_of_limits(problem: Problem) -> Iterator[str]:
+    """What became of rows below the limit of quantification, where it is not the usual M3."""
+    rows = problem.rows
+    for k, name in enumerate(rows.outputs):
+        method = problem.model.output(name).blq
+        below = sum(record.kind == "left" and record.output == name for record in problem.study.records)
+        dropped = int(np.sum((rows.output == k) & (rows.kind == "dropped")))
+        if method != "M3":
+            yield f"{name}: {below} rows below the limit of quantification by {method}, {dropped} of them left out (B3)"
 
 
 def _notes_of_sampling(problem: Problem) -> Iterator[str]:

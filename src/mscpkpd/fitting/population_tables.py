@@ -80,8 +80,9 @@ def _weighted(problem: Problem, f: np.ndarray, theta: np.ndarray) -> np.ndarray:
     difference = rows.value - f
     for k, name in enumerate(rows.outputs):
         noise, mine = problem.model.output(name).noise, (rows.output == k) & (rows.kind == "value")
-        if noise is not None and noise.is_log:
-            difference[mine] = np.log(rows.value[mine]) - np.log(np.maximum(f[mine], 1e-30))
+        if noise is not None and noise.form in ("lognormal", "boxcox", "yeojohnson"):
+            values = problem.values(theta)
+            difference[mine] = noise.scaled(rows.value[mine], values) - noise.scaled(f[mine], values)
     mine = rows.kind == "value"
     return np.asarray(difference[mine] / spread[mine])
 
@@ -253,6 +254,7 @@ def statistics(
     dict of str to float
     """
     rows = population.problem.rows
+    used = int(np.sum(rows.kind != "dropped"))
     gaussian = int(np.sum(gaussian_rows(population.problem)))
     subjects = len(set(rows.subject))
     errors = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
@@ -262,11 +264,11 @@ def statistics(
         "ofv": minus2ll - LOG_2PI * gaussian,
         "log_likelihood": -0.5 * minus2ll,
         "aic": minus2ll + 2 * count,
-        "bic_obs": minus2ll + count * float(np.log(len(rows))),
+        "bic_obs": minus2ll + count * float(np.log(used)),
         "bic_subjects": minus2ll + count * float(np.log(subjects)),
         "estimated": count,
-        "observations": len(rows),
-        "censored": int(np.sum(~np.isin(rows.kind, ("value", *SUMMARIES)))),
+        "observations": used,
+        "censored": int(np.sum(~np.isin(rows.kind, ("value", "dropped", *SUMMARIES)))),
         "subjects": subjects,
         "condition_number": float(eigenvalues[-1] / max(eigenvalues[0], 1e-300)),
         "eps_shrinkage_sd": eps,

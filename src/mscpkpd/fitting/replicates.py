@@ -23,6 +23,7 @@ def observe(
 ) -> np.ndarray:
     """A new observation of every row, or of those `among` marks: one subject, or the mean of as many as the row has."""
     rows, out = problem.rows, np.array(f)
+    before, gap = rows.before
     for k, name in enumerate(rows.outputs):
         noise, mine = problem.model.output(name).noise, rows.output == k
         mine = mine if among is None else mine & among
@@ -33,7 +34,10 @@ def observe(
             out[rest] = f[rest] * np.exp(error) if of_log else f[rest] + error
         rest = mine & ~own
         if noise is not None and np.any(rest):
-            out[rest] = noise.sample(rng, f[rest], values)
+            place = np.cumsum(rest) - 1  # of each row among these
+            ahead = before[rest]
+            ahead = np.where((ahead >= 0) & rest[ahead], place[ahead], -1)
+            out[rest] = noise.sample_series(rng, f[rest], values, ahead, gap[rest])
     return out
 
 

@@ -123,8 +123,8 @@ def dense(problem: Problem) -> Problem:
             time += list(times)
     many, none = len(time), np.full(len(time), np.nan)
     grid_rows = Rows(
-        np.array(output), np.array(group), np.array(time), none, none, none, none, none, np.full(many, "value"),
-        rows.outputs, ("",) * many, ("",) * many, _covariates(problem, np.array(group), np.array(time)), rows.rules,
+        np.array(output), np.array(group), np.array(time), none, none, none, none, none, none, none,
+        np.full(many, "value"), rows.outputs, ("",) * many, ("",) * many, _covariates(problem, np.array(group), np.array(time)), rows.rules,
     )  # fmt: skip
     return replace(problem, rows=grid_rows)
 
@@ -193,13 +193,15 @@ def design_matrix(problem: Problem, point: Point, by: np.ndarray) -> np.ndarray:
         mine, noise = rows.output == k, model.output(name).noise
         if noise is not None:
             spread[mine], log[mine] = noise.sd(f[mine], values), noise.is_log
+            if not noise.is_log:  # on the scale of the output where the error stands on another (R7)
+                spread[mine] = spread[mine] * np.exp(-noise.log_slope(f[mine], values))
     means = np.isin(rows.kind, ("mean", "logmean"))
     own = means & np.isfinite(rows.sd)
     spread = np.where(own, rows.sd, spread)
     spread = spread / np.sqrt(np.where(means & (rows.count > 0), rows.count, 1.0))
     log = (log & ~(own & (rows.kind == "mean"))) | (rows.kind == "logmean")
     size = np.where(log, spread * np.abs(f), spread)
-    seen = (size > 0) & ~(log & (np.abs(f) <= SMALLEST * _largest(rows, f)))
+    seen = (size > 0) & (rows.kind != "dropped") & ~(log & (np.abs(f) <= SMALLEST * _largest(rows, f)))
     return np.asarray(point.slope * by / np.where(seen, size, np.inf)[:, None])
 
 

@@ -8,7 +8,19 @@ from mscpkpd.expressions import Expression
 from mscpkpd.noise import Noise
 from mscpkpd.parameters import Prior
 
-__all__ = ["FORMS", "LEVELS", "SHAPES", "VIABLE", "Covariance", "Derived", "Output", "Route", "State", "Variability"]
+__all__ = [
+    "BLQ_METHODS",
+    "FORMS",
+    "LEVELS",
+    "SHAPES",
+    "VIABLE",
+    "Covariance",
+    "Derived",
+    "Output",
+    "Route",
+    "State",
+    "Variability",
+]
 
 # within `into` of a route: the viable fraction of the dose (E11, T1)
 VIABLE = "viable"
@@ -17,6 +29,8 @@ LEVELS = ("subject", "occasion", "lot", "donor", "site", "study", "species")
 # how a random effect acts (P2), and how the effects of one level vary together (P7)
 SHAPES = ("lognormal", "logitnormal", "normal", "boxcox")
 FORMS = ("full", "diagonal")
+# what a value below the limit of quantification counts for (B3 to B10)
+BLQ_METHODS = ("M1", "M2", "M3", "M4", "M5", "M6", "M7")
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,8 @@ class Output:
         Residual error; an output without it can be simulated but not fitted.
     about, organ, method : str
         Meaning; organ and assay of the data that it predicts.
+    blq : str
+        What a value below the limit of quantification counts for in a fit: one of `BLQ_METHODS`, see `blq` (B3).
     """
 
     name: str
@@ -100,6 +116,7 @@ class Output:
     about: str = ""
     organ: str = ""
     method: str = ""
+    blq: str = "M3"
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ def _output_checks(output: Output, units: Mapping[str, str]) -> Iterator[UnitChe
     for name, value in arguments.items():
         if not isinstance(value, str) or (name == "b" and isinstance(power, str)):
             continue  # the unit of b in b f**c is open where c is estimated
+        if name == "s" and output.noise.form in ("boxcox", "yeojohnson"):
+            continue  # of the transformed scale, whose unit is open where lam is estimated (R7)
         expected = output.unit if name == "a" else "1"
         if name == "b" and not isinstance(power, str) and power != 1:
             expected = unit_text(raised(parse_unit(output.unit), 1.0 - power))

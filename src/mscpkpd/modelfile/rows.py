@@ -8,7 +8,7 @@ from typing import Any
 
 from mscpkpd.errors import InputError, ModelError, UnitError, UnknownName
 from mscpkpd.expressions import Expression, parse
-from mscpkpd.model import Covariance, Derived, Output, Route, State, Variability
+from mscpkpd.model import BLQ_METHODS, Covariance, Derived, Output, Route, State, Variability
 from mscpkpd.modelfile.findings import Findings
 from mscpkpd.modelfile.library import Table
 from mscpkpd.noise import Noise
@@ -43,7 +43,7 @@ PARAMETER_KEYS = (
 STATE_KEYS = ("unit", "about", "start")
 ROUTE_KEYS = ("into", "viable", "lag", "duration", "rate", "about")
 DERIVED_KEYS = ("is", "unit", "about")
-OUTPUT_KEYS = ("is", "unit", "noise", "about", "organ", "method")
+OUTPUT_KEYS = ("is", "unit", "noise", "about", "organ", "method", "blq")
 SPREAD_KEYS = ("shape", "prior", "source", "evidence")
 COVARIANCE_KEYS = ("form", "lkj")
 CORRELATION = "corr_"  # corr_a__b: the correlation of the effects of parameters a and b (P4)
@@ -175,6 +175,9 @@ def read_outputs(raw: Table, findings: Findings) -> Iterator[Output]:
         findings.keys(row, OUTPUT_KEYS, where)
         findings.need(row, ("is", "unit"), where)
         text = findings.text(row, "noise", where)
+        blq = findings.text(row, "blq", where, "M3")
+        if blq not in BLQ_METHODS:
+            findings.found.append(UnknownName.among("method", blq, BLQ_METHODS, where=f"{where}, blq"))
         yield Output(
             name=name,
             expression=_formula(row.get("is", "0"), findings, where),
@@ -183,6 +186,7 @@ def read_outputs(raw: Table, findings: Findings) -> Iterator[Output]:
             about=findings.text(row, "about", where),
             organ=findings.text(row, "organ", where),
             method=findings.text(row, "method", where),
+            blq=blq,
         )
 
 

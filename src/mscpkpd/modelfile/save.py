@@ -120,7 +120,7 @@ def _time_text(expression: Expression | None, time: str) -> str | None:
 
 def _output_row(row: Output) -> str:
     shape = {"is": row.expression, "unit": row.unit, "noise": row.noise}
-    return _row({**shape, "about": row.about, "organ": row.organ, "method": row.method})
+    return _row({**shape, "about": row.about, "organ": row.organ, "method": row.method, "blq": row.blq if row.blq != "M3" else ""})
 
 
 def _variability_rows(model: Model) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _new_observations(
     if noise is None:
         return np.full((2, paths.shape[1]), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        seen = [noise.sample(np.random.default_rng(seed), np.maximum(f, TINY), values) for f in paths.T]
+        seen = [noise.single.sample(np.random.default_rng(seed), np.maximum(f, TINY), values) for f in paths.T]
     return np.asarray(np.percentile(np.array(seen), [2.5, 97.5], axis=1))
 
 

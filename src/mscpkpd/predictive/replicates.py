@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mscpkpd.blq import with_blq
 from mscpkpd.conversions import factor_of
 from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.coordinates import Spreads, drawn_effects, spreads_from
@@ -135,7 +136,8 @@ def replicates(
     chosen = parameters or ("draws" if fit.method == "nuts" else "estimate")
     if chosen not in ("draws", "estimate"):
         raise UsageError(f"parameters = '{parameters}'", expected="'estimate' or 'draws'")
-    population = pose_population(fit.model, fit.study, random=fit.settings.get("random") or False)
+    # rows below a limit are ranked, whatever the fit made of them
+    population = pose_population(with_blq(fit.model, "M3"), fit.study, random=fit.settings.get("random") or False)
     problem, nothing = population.problem, np.zeros(population.offsets[-1])
     single, left_out = _single_subjects(problem)
     predicted = _predicted(population, _estimate(fit, problem), nothing)
