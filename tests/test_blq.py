@@ -54,13 +54,13 @@ def rows_density(problem: Problem) -> np.ndarray:
     return densities(exact, exact.predict(theta).value, exact.values(theta)).value
 
 
-def by_pymc(problem: Problem) -> float:
+def by_pymc(problem: Problem, mode: object = PLAIN) -> float:
     """Log likelihood, as `nuts` takes it."""
     exact = replace(problem, tolerance=1e-12)
     model = build_pymc(exact)
     suffix = {"log": "_log__", "logit": "_logodds__", "identity": ""}
     at = {p.name + suffix[p.prior.transform]: float(p.prior.to_free(VALUES[p.name])) for p in exact.free}
-    return float(model.compile_logp([*model.observed_RVs, *model.potentials], mode=PLAIN)(at))
+    return float(model.compile_logp([*model.observed_RVs, *model.potentials], mode=mode)(at))
 
 
 # ---- each method -----------------------------------------------------------------------------------------------------
@@ -150,6 +150,17 @@ def test_both_samplers_and_searches_see_the_same_likelihood(tmp_path, noise: str
         return
     problem = pose(model, study_of(MIXED))
     assert by_pymc(problem) == pytest.approx(float(np.sum(rows_density(problem))), rel=1e-8)
+
+
+@pytest.mark.parametrize("noise", ["lognormal(b)", "student(a, proportional(b))", "negbinomial(a)"])
+def test_the_density_of_limits_compiles_for_jax(tmp_path, noise: str) -> None:
+    """B11, B13: what the exact engine's samplers compile has the same value, and a finite gradient."""
+    from mscpkpd.fitting.traced import teach_jax
+
+    problem = pose(toy_model(tmp_path, noise, unit="1"), study_of(MIXED))
+    assert problem.sampled_by == "exact"
+    teach_jax()
+    assert by_pymc(problem, "JAX") == pytest.approx(by_pymc(problem), rel=1e-8)
 
 
 def test_b12_m4_is_m3_where_values_are_above_zero(tmp_path) -> None:

@@ -32,7 +32,7 @@ class PointwiseLikelihood:
     log_likelihood : array of shape (n_draws, n_rows)
         Log density on the scale of the observation (P10), log probability where a row is censored; chain after chain.
     rows : pandas.DataFrame
-        One line per row: subject, study, output, time, kind, observed, where.
+        One line per row that the fit used: subject, study, output, time, kind, observed, where.
     draws : str
         What the draws are.
     conditional : bool
@@ -114,7 +114,9 @@ def pointwise(fit: Fit, drawn: Drawn | None = None, predictions: np.ndarray | No
             "where": rows.where,
         }
     )
-    values = _finite(values, table)
+    used = rows.kind != "dropped"  # what M1, M2 and M6 leave out has no likelihood (B3)
+    table = table[used].reset_index(drop=True)
+    values = _finite(values[:, used], table)
     return PointwiseLikelihood(
         values,
         table,
