@@ -140,6 +140,11 @@ class Rows:
         mine = self.sample >= 0
         return np.asarray(np.where(mine, 1.0 / np.bincount(self.sample[mine])[self.sample], 0.0))
 
+    @property
+    def worth(self) -> np.ndarray:
+        """How many numbers each row is to a search: 0 where it is left out (B3), less than 1 in a composition (Q5)."""
+        return np.asarray(np.where(self.kind == "dropped", 0.0, 1.0 - self.spared))
+
     def as_shares(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers of shape (..., n_rows), of which those of a composition as fractions that add up to 1 (Q5)."""
         if self.sample is None:

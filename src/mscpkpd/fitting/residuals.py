@@ -93,8 +93,8 @@ class Residuals:
     def rescale(self, z: np.ndarray) -> None:
         """Set each noise scale to what its residuals show, and the weights with it."""
         residuals = self(z)
-        often = np.ones(len(self)) if self.times is None else self.times
-        often = often * (1.0 - self.problem.rows.spared)  # a composition is one number less than its rows (Q5)
+        worth = self.problem.rows.worth
+        often = worth if self.times is None else self.times * worth
         squares = residuals**2
         share = 1.0 - len(self.names) / often.sum()
         for name in self.scales:
