@@ -414,7 +414,7 @@ def test_sampled_posteriors_hold_the_truth(tmp_path, noise: str) -> None:
     """R8, R9, R10 by NUTS, with rows below a limit where the noise allows them."""
     model = toy_model(tmp_path, noise, RECOVERED[noise])
     study = simulated(model, 12, seed=2, limit=None if noise.startswith("ar1") else 10.0)
-    found = api.fit(model, study, "nuts", draws=500, tune=500, chains=2, seed=1)
+    found = api.fit(model, study, "nuts", draws=1000, tune=500, chains=2, seed=1)
     assert found.converged
     for row in found.table.itertuples():
         if row.parameter in TRUTH:
