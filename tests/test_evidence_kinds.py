@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from evidence_models import DOSE, VALUES, evidence, liver, lung, two_organs
+from mscpkpd.counted import counted_rows, deviance_residuals
 from mscpkpd.data import study_from_frame
 from mscpkpd.errors import DataError, MscError, UsageError
 from mscpkpd.fitting.api import fit
@@ -509,3 +510,18 @@ def test_nuts_samples_quantities_with_random_effects(tmp_path):
     assert len(found.predictions) == 23
     assert np.all(np.isfinite(found.table["estimate"]))
     assert {"omega_sd_k", "omega_sd_q"} <= set(found.table["parameter"])
+
+
+@pytest.mark.parametrize("row", [{"quantity": "positive", "time": 30.0}, {"quantity": "alive", "time": 48.0}])
+def test_residuals_of_counts_say_how_far_the_density_is_below_its_maximum(tmp_path, row):
+    """What finds the frame of a sampler: half the square is the loss of log density, with its slope (Q4, Q7)."""
+    output = "hazard" if row["quantity"] == "alive" else "lung_cells"
+    problem = posed(tmp_path, {**row, "output": output, "value": 3, "n": 10})
+    values, mine = problem.values(problem.start), np.array([0])
+    f = problem.predict(problem.start).value
+    for shift in (0.2, 1.0, 5.0):
+        residual, slope = deviance_residuals(problem, shift * f, values, mine)
+        below = stats.binom(10, 0.3).logpmf(3) - counted_rows(problem, shift * f, values, mine).value
+        assert 0.5 * residual[0] ** 2 == pytest.approx(below[0], rel=1e-9)
+        up, down = (deviance_residuals(problem, (1 + s * 1e-6) * shift * f, values, mine)[0] for s in (1, -1))
+        assert slope[0] == pytest.approx((up - down)[0] / (2e-6 * shift * f[0]), rel=1e-5)

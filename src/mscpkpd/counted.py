@@ -15,7 +15,7 @@ from scipy.special import gammaln
 from mscpkpd.problem import Problem
 from mscpkpd.tails import HALF_LOG_2PI, log_normal_cdf
 
-__all__ = ["Counted", "counted_rows", "log_choose", "probabilities", "scores"]
+__all__ = ["Counted", "counted_rows", "deviance_residuals", "log_choose", "probabilities", "scores"]
 
 TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
 
@@ -68,6 +68,34 @@ def counted_rows(problem: Problem, f: np.ndarray, values: Mapping[str, float], m
     s = _limits(problem, values, mine)[1]
     by_f = np.where(f[mine] > TINY, 1.0 / np.maximum(f[mine], TINY), 0.0) / s
     return _positive(u, by_f, k, n)
+
+
+def deviance_residuals(
+    problem: Problem, f: np.ndarray, values: Mapping[str, float], mine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals of counts whose squares are twice what the log density is below its maximum, and their slopes.
+
+    Parameters
+    ----------
+    problem : Problem
+    f : array of shape (n_rows,)
+        Predictions of all rows.
+    values : mapping of str to float
+        Parameters.
+    mine : array of int, shape (n_mine,)
+        Rows of one kind, "positive" or "alive".
+
+    Returns
+    -------
+    residual, slope : array of shape (n_mine,)
+    """
+    rows, found = problem.rows, counted_rows(problem, f, values, mine)
+    k, n = rows.value[mine], rows.count[mine]
+    share = np.clip(k / n, 1e-300, 1.0)
+    best = log_choose(k, n) + _times(k, np.log(share)) + _times(n - k, np.log1p(-np.minimum(share, 1 - 1e-16)))
+    below = np.sqrt(np.maximum(2.0 * (best - found.value), 0.0))
+    steep = np.where(below > 1e-4, np.abs(found.slope) / np.maximum(below, 1e-4), np.sqrt(found.information))
+    return -np.sign(found.slope) * below, steep
 
 
 def probabilities(problem: Problem, f: np.ndarray, values: Mapping[str, float], mine: np.ndarray) -> np.ndarray:

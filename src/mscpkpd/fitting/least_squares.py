@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from mscpkpd.errors import FitError
-from mscpkpd.fitting.residuals import Residuals
+from mscpkpd.fitting.residuals import Residuals, refuse_counts
 from mscpkpd.problem import Problem
 
 __all__ = ["Estimate", "estimate", "identified", "moved", "quantile"]
@@ -79,6 +79,7 @@ def identified(problem: Problem) -> tuple[tuple[str, ...], dict[str, str]]:
     reasons : dict of str to str
         Why each other candidate is left out.
     """
+    refuse_counts(problem)
     work = Residuals(problem, problem.names)
     prior_sd = np.array([problem.free[k].prior.free_moments()[1] for k in work.index])
     scaled = work.jacobian(work.start) * prior_sd
@@ -130,6 +131,7 @@ def estimate(problem: Problem, names: Collection[str], times: np.ndarray | None 
     Levenberg-Marquardt through lmfit with the engine's exact Jacobian; bounds are the 1e-6 and 1 - 1e-7 quantiles of
     the priors.
     """
+    refuse_counts(problem)
     work = Residuals(problem, tuple(name for name in problem.names if name in names), times)
     if len(work) < len(work.names):
         raise FitError(

@@ -6,11 +6,12 @@ import numpy as np
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
+from mscpkpd.counted import deviance_residuals
 from mscpkpd.errors import UsageError
 from mscpkpd.fitting.scale import on_scale
 from mscpkpd.problem import Problem
 
-__all__ = ["Residuals"]
+__all__ = ["Residuals", "refuse_counts"]
 
 FEWEST = 0.1  # SD of a count where next to none is predicted
 # Quantiles of the priors that bound a search. They are not symmetric: a start at every prior median would be the zero
@@ -47,7 +48,6 @@ class Residuals:
     """
 
     def __init__(self, problem: Problem, names: tuple[str, ...], times: np.ndarray | None = None) -> None:
-        _refuse_counts(problem)
         self.problem = problem
         self.times = times
         self._scaled = _noise_scales(problem)
@@ -149,12 +149,30 @@ class Residuals:
         mine = rows.kind == "interval"
         a, b = ((limit - center)[mine] / spread[mine] for limit in (lower, upper))
         residual[mine], slope[mine] = _between(a, b, spread[mine])
-        used = rows.kind != "dropped"
-        return np.where(used, residual, 0.0), np.where(used, slope * d_center, 0.0)
+        used = (rows.kind != "dropped") & (rows.kind != "event")
+        slope = slope * d_center
+        for kind in ("positive", "alive"):
+            mine = rows.kind == kind
+            if np.any(mine):
+                residual[mine], slope[mine] = deviance_residuals(self.problem, f, self.values, np.flatnonzero(mine))
+        return np.where(used, residual, 0.0), np.where(used, slope, 0.0)
 
 
-def _refuse_counts(problem: Problem) -> None:
-    """Refuse rows without residuals: how many were positive or alive, and when something happened."""
+def refuse_counts(problem: Problem) -> None:
+    """Refuse rows that least squares cannot judge: how many were positive or alive, and when something happened.
+
+    Their residuals here are good enough to find where a posterior lies, but leave out the events, and their spread is
+    not that of least squares.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Raises
+    ------
+    UsageError
+        With the first such row.
+    """
     rows = problem.rows
     if np.any(rows.without_noise):
         first = int(np.flatnonzero(rows.without_noise)[0])
