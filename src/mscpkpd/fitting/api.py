@@ -21,11 +21,12 @@ from mscpkpd.errors import UnknownName, UsageError
 from mscpkpd.fitting.conflicts import conflicts_of_draws
 from mscpkpd.fitting.draws import Check
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
-from mscpkpd.fitting.replicates import observe, row_frame
+from mscpkpd.fitting.replicates import observe, row_frame, shown
 from mscpkpd.fitting.result import SAMPLED, Fit, Outcome, Posterior, load_fit, versions
 from mscpkpd.fitting.sampled import Sampling, drawn_by_nuts, posterior_fit
 from mscpkpd.fitting.trust import trust_checks
 from mscpkpd.model import Model
+from mscpkpd.model.observed import biased_by
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import (
     Problem,
@@ -315,10 +316,10 @@ def _judged(
     """Checks of the method, between what the design can tell and what the residuals say."""
     found = dict(zip(outcome.table["parameter"], outcome.table["estimate"], strict=True))
     estimates = np.array([found.get(p.name, p.start) for p in problem.free], dtype=float)
+    individual = predictions["predicted"].to_numpy(float) if levels else problem.predict(estimates).value
     before, after = trust_checks(
-        problem, predictions["predicted"].to_numpy(float), problem.values(estimates), outcome.table, method=method,
-        levels=levels,
-    )  # fmt: skip
+        problem, individual, problem.values(estimates), outcome.table, method=method, levels=levels
+    )
     return (*before, *outcome.checks, *after)
 
 
@@ -364,6 +365,9 @@ def _begun(population: Population, start: Fit | None) -> Population:
 def _approximate(population: Population, method: str, seed: int) -> Outcome:
     from mscpkpd.fitting.approximate import approximate_fit
 
+    if method in ("foce", "focei") and np.any(population.problem.rows.kind == "event"):
+        hint = "method='laplace', 'map' or 'nuts'"
+        raise UsageError(f"{method} with the times of events, which have no expected information (Q7)", hint=hint)
     if method in POPULATION and not population.levels:
         reasons = "; ".join(population.notes) or f"model '{population.problem.model.name}' declares no random effects"
         hint = "a row in [variability] of the model file, or method='map' or 'least_squares', which need none"
@@ -396,7 +400,22 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     if problem.rows.covariates:
         notes.append(f"of each subject, from the study: {', '.join(problem.rows.covariates)} (K1)")
     notes += said_of(problem.rows.rules)
+    notes += _notes_of_bias(problem)
     return tuple(notes)
+
+
+def _notes_of_bias(problem: Problem) -> Iterator[str]:
+    """A method can only be biased relative to another one (Q6)."""
+    rows, model = problem.rows, problem.model
+    seen = {rows.outputs[k] for k in np.unique(rows.output)}
+    for name in sorted(seen):
+        output = model.output(name)
+        if output.of and not output.quantity and output.of not in seen:
+            factor = biased_by(model.output(output.of), output.method)
+            yield (
+                f"{factor}: no row of '{output.of}' by another method than {output.method}, so only its prior tells "
+                "the bias from the amount (Q6)"
+            )
 
 
 def _notes_of_doses(problem: Problem) -> Iterator[str]:
@@ -428,7 +447,7 @@ def _notes_of_sampling(problem: Problem) -> Iterator[str]:
     """One value for each animal: the noise of the output holds the spread between animals, too (T9)."""
     counts: dict[str, Counter[str]] = {}
     for record in problem.study.records:
-        if record.kind not in ("mean", "logmean"):
+        if record.kind not in ("mean", "logmean") and not record.quantity:
             counts.setdefault(record.output, Counter())[record.subject] += 1
     single = [f"'{name}'" for name, own in counts.items() if len(own) > 1 and max(own.values()) == 1]
     if single:
@@ -446,7 +465,8 @@ def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFr
     for k in picked:
         theta = np.array([flat[name][k] if name in flat else start[name] for name in problem.names])
         f = problem.predict(theta).value
-        means.append(f)
-        seen.append(observe(problem, f, problem.values(theta), rng))
+        values = problem.values(theta)
+        means.append(shown(problem, f, values))
+        seen.append(problem.rows.as_shares(observe(problem, f, values, rng)))
     mean = np.array(means)
     return row_frame(problem.rows, np.median(mean, axis=0), mean, np.array(seen))

@@ -20,6 +20,7 @@ from mscpkpd.fitting.draws import Check, Draws, make_draws, read_draws, split_dr
 from mscpkpd.fitting.verbs import verb
 from mscpkpd.model import LEVELS, Model
 from mscpkpd.modelfile import load_model, save_model
+from mscpkpd.observed_points import observed_by
 
 if TYPE_CHECKING:
     from mscpkpd.fitting.verbs import Diagnosis
@@ -373,7 +374,7 @@ def load_fit(folder: str | Path) -> Fit:
             "the data have changed since the fit", where=str(folder / "data.csv"), hint="fit again, or restore the file"
         )
     return Fit(
-        load_model(folder / "model.toml"),
+        observed_by(load_model(folder / "model.toml"), study),
         study,
         record["method"],
         table,

@@ -163,8 +163,9 @@ def replicates(
 def _single_subjects(problem: Problem) -> tuple[np.ndarray, tuple[str, ...]]:
     """Rows that can be simulated, and what is said of the others."""
     rows = problem.rows
-    noisy = np.array([problem.model.output(rows.outputs[k]).noise is not None for k in rows.output])
-    summary = np.isin(rows.kind, ("mean", "logmean"))
+    outputs = [problem.model.output(rows.outputs[k]) for k in rows.output]
+    noisy = np.array([output.noise is not None and not output.quantity for output in outputs])
+    summary = rows.of_several
     kept = np.flatnonzero(noisy & ~summary)
     if len(kept) == 0:
         raise UsageError(
@@ -175,7 +176,9 @@ def _single_subjects(problem: Problem) -> tuple[np.ndarray, tuple[str, ...]]:
     if np.any(summary):
         notes.append(f"{int(summary.sum())} rows are summaries of several subjects and are left out")
     if np.any(~noisy & ~summary):
-        notes.append(f"{int((~noisy & ~summary).sum())} rows belong to outputs without a noise model and are left out")
+        notes.append(
+            f"{int((~noisy & ~summary).sum())} rows have no noise model, or are no values over time, and are left out"
+        )
     return kept, tuple(notes)
 
 
