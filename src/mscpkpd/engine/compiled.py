@@ -21,18 +21,7 @@ from mscpkpd.engine.mesh import Mesh
 from mscpkpd.engine.propagator import SPARE, block_states, gains, product
 from mscpkpd.engine.traced import Equations, Rank
 
-__all__ = [
-    "Found",
-    "Inputs",
-    "Layout",
-    "Task",
-    "at_points",
-    "calling",
-    "compiled",
-    "exchanged",
-    "solved",
-    "with_gradient",
-]
+__all__ = ["Found", "Inputs", "Layout", "Task", "calling", "compiled", "exchanged", "solved"]
 
 
 def _settle() -> None:
@@ -145,18 +134,6 @@ def calling(call: Callable[[], None]) -> Callable[[Any], Any]:
         return np.asarray(value, dtype=float)
 
     return lambda x: io_callback(said, number, x)
-
-
-def at_points(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same function, compiled, at each row of an array."""
-    many: Callable[[Any], Any] = jax.jit(jax.vmap(function))
-    return many
-
-
-def with_gradient(function: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
-    """The same function, compiled, with its gradient."""
-    both: Callable[[Any], tuple[Any, Any]] = jax.jit(jax.value_and_grad(function))
-    return both
 
 
 def solved(task: Task, inputs: Inputs, layout: Layout) -> Found:
