@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 
 import killed_chains as killed
+from mscpkpd.data import read_study
 from mscpkpd.errors import InputError
+from mscpkpd.fitting.api import fit, load_fit
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.kept import Place, described, read_stretch, so_far
+from mscpkpd.modelfile import library_path, load_model
 from mscpkpd.population import pose_population
+from mscpkpd.templates import template
 from reference.small_models import one_compartment, study
 
 TESTS = Path(__file__).parent
@@ -45,7 +49,8 @@ def wait_for(what: object, seconds: float = PATIENCE) -> None:
 def ended(process: subprocess.Popen[str], send: int) -> int:
     process.send_signal(send)
     status = process.wait(PATIENCE)
-    process.stdout.close()
+    if process.stdout:
+        process.stdout.close()
     return status
 
 
@@ -190,3 +195,72 @@ def test_coordinates_are_kept(tmp_path):
         frame, levels = place.frame()
         np.testing.assert_array_equal(frame.axes, np.eye(2) / 3)
         assert (frame.exchange, levels) == (exchange, centred)
+
+
+@pytest.mark.slow
+def test_a_fit_that_was_killed_twice_ends_like_one_that_nobody_killed(tmp_path):
+    """The command itself, by SIGKILL at random moments: as many draws, the same checks, the same means."""
+    from test_cli import study_text
+
+    (tmp_path / "model.toml").write_text(template("model"))
+    (tmp_path / "study.csv").write_text(study_text())
+    words = [
+        "fit",
+        "model.toml",
+        "study.csv",
+        "--chains",
+        "2",
+        "--draws",
+        "600",
+        "--tune",
+        "300",
+        "--free",
+        "k_L,rho_L",
+    ]
+    program = "import sys; from mscpkpd.cli import main; main()"
+
+    def command(*more: str) -> subprocess.Popen[bytes]:
+        paths = {**os.environ, "PYTHONPATH": str(TESTS.parent / "src")}
+        with (tmp_path / "said").open("w") as said:
+            return subprocess.Popen(
+                [sys.executable, "-c", program, *words, *more], cwd=tmp_path, env=paths, stdout=said, stderr=said
+            )
+
+    def said() -> str:
+        return (tmp_path / "said").read_text()
+
+    assert command("--out", "whole").wait(600) == 0
+    cut, rng = tmp_path / "run.unfinished", np.random.default_rng()
+    for again in ((), ("--resume",)):
+        process, wanted = command("--out", "run", *again), int(rng.integers(20, 250)) + (300 if again else 0)
+        wait_for(lambda n=wanted: sum(so_far(path)[0] for path in stores(cut)) >= n, 600.0)
+        assert ended(process, signal.SIGKILL) == -signal.SIGKILL
+        wait_for(lambda: no_store_grows(cut))
+    assert command("--out", "run").wait(600) == 2
+    assert "an interrupted fit of this name is kept" in said()
+    assert command("--out", "run", "--resume", "--seed", "9").wait(600) == 2
+    assert "of another seed: 0, not 9" in said()
+    assert command("--out", "run", "--resume").wait(600) == 0
+    assert not cut.exists()
+    whole, found = load_fit(tmp_path / "whole"), load_fit(tmp_path / "run")
+    assert found.converged
+    assert [check.name for check in found.checks] == [check.name for check in whole.checks]
+    for name, draws in found.posterior.learned.items():
+        assert draws.shape == (2, 600)
+        expected = whole.posterior.learned[name]
+        assert draws.mean() == pytest.approx(expected.mean(), abs=0.3 * expected.std())
+
+
+@pytest.mark.slow
+def test_two_chains_on_two_processors_take_little_longer_than_one():
+    """Under 1.3 times, of a fit of some minutes; nothing else may run, else nothing is measured."""
+    if (os.cpu_count() or 1) < 2 or os.getloadavg()[0] > 0.7:
+        pytest.skip("needs two processors that have nothing else to do")
+    model = load_model("two_functional_compartments", values="human_70kg")
+    data = read_study(library_path() / "data" / "human_111In_gholamrezanezhad_2011.csv")
+    seconds = []
+    for chains in (1, 2):
+        began = time.monotonic()
+        fit(model, data, "nuts", draws=1500, tune=500, chains=chains, cores=2, seed=1)
+        seconds.append(time.monotonic() - began)
+    assert seconds[1] < 1.3 * seconds[0], seconds

@@ -79,13 +79,15 @@ def estimated_fit(problem: Problem, how: Searching, seed: int, progress: Progres
         made = f"{resampled.wanted} bootstrap samples ({resampled.unit})"
         kind = f"optimum with {INTERVAL:.0%} percentile interval of {made}"
     table = table_of(_rows(problem, found, errors, resampled), kind)
-    notes = tuple(f"{name} held at {problem.model.parameter(name).value:.4g}: {why}" for name, why in reasons.items())
+    starts = dict(zip(problem.names, problem.start.tolist(), strict=True))
+    notes = tuple(f"{name} held at {starts[name]:.4g}: {why}" for name, why in reasons.items())
     if notes:
         notes = (
             "every estimate is conditional on the values held; method='nuts' lets them vary within their priors",
             *notes,
         )
-    settings: dict[str, Any] = {"degrees_of_freedom": found.degrees, "message": found.message}
+    held = {name: value for name, value in starts.items() if name not in {*found.names, *found.noise}}
+    settings: dict[str, Any] = {"degrees_of_freedom": found.degrees, "message": found.message, "held": held}
     if ends is not None:
         notes, settings = (ends.sentence, *notes), {**settings, "starts": how.starts}
     if resampled is not None:

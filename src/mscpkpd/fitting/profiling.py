@@ -23,6 +23,7 @@ STEP, GROWTH = 0.5, 1.4  # standard errors of the first step away from the optim
 MOST_STEPS = 16
 BEYOND = 1.25  # the curve is drawn this far beyond the limit of the interval, in roots of the deviance
 SHARP = 1e-3  # of the root of the deviance at the limits
+ASTRAY = 0.2  # standard errors that the optimum may lie from the estimate
 FALLEN = 1e-3  # deviance below that of the fit: then the fit is no optimum
 MOST_EVALUATIONS = 60
 
@@ -143,7 +144,7 @@ def profile(fit: Fit, parameter: str, *, level: float = INTERVAL) -> Profile:
 
 def _work(fit: Fit, names: tuple[str, ...]) -> Residuals:
     """Residuals at the optimum, with its weights."""
-    problem = pose(fit.model, fit.study, tuple(fit.table["parameter"]))
+    problem = pose(fit.model, fit.study, tuple(fit.table["parameter"]), fit.settings.get("held"))
     known = fit.estimates
     problem = replace(problem, free=tuple(replace(p, start=float(known.get(p.name, p.start))) for p in problem.free))
     work = Residuals(problem, names)
@@ -157,11 +158,31 @@ class _Curve:
     def __init__(self, work: Residuals, k: int) -> None:
         self.work, self.k = work, k
         self.others = np.array([j for j in range(len(work.names)) if j != k], dtype=int)
-        self.least = float(np.sum(work(work.start) ** 2))
-        jacobian = work.jacobian(work.start)
-        self.covariance = np.linalg.pinv(jacobian.T @ jacobian)
+        self.covariance, self.least = np.eye(len(work.names)), -np.inf
+        self._polish()
         self.error = float(np.sqrt(self.covariance[k, k]))
         self.along = self.covariance[:, k] / self.covariance[k, k]  # how the others follow, to first order
+
+    def _polish(self) -> None:
+        """Begin at the optimum under the weights of the fit, whose last search had those of the round before."""
+        work, box = self.work, np.array(self.work.box).T
+        jacobian = work.jacobian(work.start)
+        self.covariance = np.linalg.pinv(jacobian.T @ jacobian)
+        found = least_squares(
+            work, np.clip(work.start, box[0] + 1e-9, box[1] - 1e-9), jac=work.jacobian, bounds=(box[0], box[1]),
+            x_scale="jac", max_nfev=MOST_EVALUATIONS,
+        )  # fmt: skip
+        away = np.abs(found.x - work.start) / np.sqrt(np.maximum(np.diag(self.covariance), 1e-300))
+        if np.max(away) > ASTRAY:
+            raise self._no_optimum(work.names[int(np.argmax(away))])
+        work.start = np.asarray(found.x)
+        self.least = float(np.sum(work(work.start) ** 2))
+
+    def _no_optimum(self, name: str) -> FitError:
+        return FitError(
+            f"another value of '{name}' fits better: the fit is not at its optimum",
+            hint="starts=20 tries other starts; then take the profile of that fit",
+        )
 
     def best(self, value: float, z: np.ndarray) -> tuple[float, np.ndarray]:
         """Deviance with the parameter at a value, and the others at their best; the search begins at `z`."""
@@ -186,10 +207,7 @@ class _Curve:
             z = full(found.x)
         deviance = float(np.sum(self.work(z) ** 2)) - self.least
         if deviance < -FALLEN:
-            raise FitError(
-                f"holding '{self.work.names[self.k]}' elsewhere fits better: the fit is not at its optimum",
-                hint="starts=20 tries other starts; then take the profile of that fit",
-            )
+            raise self._no_optimum(self.work.names[self.k])
         return deviance, z
 
     def walked(self, sign: int, reach: float) -> tuple[list[tuple[float, np.ndarray]], float | None]:

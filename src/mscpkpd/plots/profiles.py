@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mscpkpd.errors import UsageError
 from mscpkpd.fitting.profiling import Profile
@@ -96,6 +97,9 @@ def _panel(ax: Axes, each: Profile) -> None:
             ax.axvline(end, color=FIT, linewidth=0.7, linestyle=":")
     if positive and table["value"].max() > 3 * table["value"].min():
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_ylim(0, top)
     unit = unit_text(each.unit)
     ax.set_xlabel(plain(f"{each.parameter} [{unit}]" if unit else each.parameter))
