@@ -198,9 +198,12 @@ def _contradictions(problem: Problem, scores: np.ndarray) -> Iterator[str]:
 def _summaries(problem: Problem) -> Iterator[str]:
     """Means of one output after the same doses at the same time whose intervals exclude each other."""
     rows = problem.rows
-    cells: dict[tuple[int, int, float, str], list[int]] = {}
+    cells: dict[tuple[object, ...], list[int]] = {}
+    points = rows.points
     for row in np.flatnonzero(rows.has_own_sd):
-        key = int(rows.output[row]), int(rows.group[row]), float(rows.time[row]), str(rows.kind[row])
+        of = points.row == row  # a half-life is one of a window
+        asked = tuple(zip(points.output[of], points.group[of], points.time[of], strict=True))
+        key = (int(rows.output[row]), asked, str(rows.kind[row]))
         cells.setdefault(key, []).append(int(row))
     pairs = [pair for cell in cells.values() for pair in combinations(cell, 2)]
     found = [(_differ(rows.value[[*pair]], rows.sd[[*pair]], rows.count[[*pair]]), *pair) for pair in pairs]

@@ -43,7 +43,9 @@ __all__ = ["CURVES", "SHOWN", "fit_content", "marks_of_fit"]
 
 CURVES, SHOWN = "curves.csv", "shown.csv"
 METHODS = {
-    "nuts": "Posterior by NUTS", "least_squares": "Least squares", "map": "Mode of the posterior",
+    "nuts": "Posterior by NUTS", "smc": "Posterior by sequential Monte Carlo",
+    "pathfinder": "Posterior approximated by Pathfinder",
+    "least_squares": "Least squares", "map": "Mode of the posterior",
     "foce": "Population likelihood by FOCE", "focei": "Population likelihood by FOCEI",
     "laplace": "Population likelihood by Laplace",
 }  # fmt: skip
@@ -296,6 +298,8 @@ def _observed(row: Mapping[Any, Any]) -> str:
         "interval": lambda: _between(row, "lower_limit", "upper_limit"),
         "mean": lambda: f"{_amount(row, 'observed')} ± {_amount(row, 'sd')} {count}",
         "logmean": lambda: f"median {_amount(row, 'observed')} {count}",
+        "positive": lambda: f"{_amount(row, 'observed')} of {number(row['n'])}",
+        "alive": lambda: f"{_amount(row, 'observed')} of {number(row['n'])}",
     }
     return words.get(row["kind"], lambda: _amount(row, "observed"))()
 
