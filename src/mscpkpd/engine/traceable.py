@@ -12,7 +12,7 @@ from jax.scipy.special import erfcx
 from mscpkpd.engine.compiled import compiled
 from mscpkpd.engine.planned import pulled
 
-__all__ = ["erfcx", "linearized", "many", "placed", "pulled", "sloped"]
+__all__ = ["erfcx", "linearized", "many", "mapped", "placed", "pulled", "sloped"]
 
 Traceable = Callable[..., Any]
 
@@ -30,6 +30,11 @@ def linearized(function: Traceable) -> Traceable:
 def many(function: Traceable, numbers: int) -> Traceable:
     """First result of a function for many `x`, with as many other arguments, which stay."""
     return compiled(jax.vmap(lambda x, *given: function(x, *given)[0], in_axes=(0, *[None] * numbers)))
+
+
+def mapped(function: Traceable) -> Traceable:
+    """All results of a function of `x`, for many `x`."""
+    return compiled(jax.vmap(function))
 
 
 def placed(numbers: Sequence[np.ndarray]) -> list[Any]:

@@ -113,10 +113,9 @@ class LogDensity:
                 return found[:, 0], found[:, 1]
 
             return looped
-        import jax
+        from mscpkpd.engine.traceable import mapped
 
-        traced = self._traced
-        many = jax.jit(jax.vmap(traced))
+        many = mapped(self._traced)
 
         def batched(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             padded = np.concatenate([x, np.zeros((-len(x) % AT_ONCE, self.size))])
@@ -133,7 +132,12 @@ class LogDensity:
 
             total = self._parts[0]
             return self._function([total, pt.grad(total, self._point)])
-        import jax
+        from mscpkpd.engine.traceable import sloped
 
-        traced = self._traced
-        return jax.jit(jax.value_and_grad(lambda x: traced(x)[0]))
+        both = sloped(self._traced, 1)
+
+        def value_and_slope(x: np.ndarray) -> tuple[Any, Any]:
+            value, (slope,) = both(x)
+            return value, slope
+
+        return value_and_slope
