@@ -20,19 +20,20 @@ from mscpkpd.diagnostics.predictive_checks import predictive_checks
 from mscpkpd.diagnostics.residuals import residual_groups, residual_table
 from mscpkpd.diagnostics.sampling import correlations, divergences
 from mscpkpd.diagnostics.verdicts import ORDER, Verdict
-from mscpkpd.errors import MscError
+from mscpkpd.errors import MscError, UsageError
 from mscpkpd.fitting.result import Fit
-from mscpkpd.fitting.trust import noise_findings
+from mscpkpd.fitting.trust import WITHOUT_PRIORS, noise_findings
 from mscpkpd.fitting.verbs import verb
 from mscpkpd.population import Population
 from mscpkpd.predictive import NPDE, VPC, npde, replicates, vpc
+from mscpkpd.predictive.priors import PriorPredictive, prior_predictive
 
 if TYPE_CHECKING:
     from mscpkpd.fitting.verbs import Figure
 
 __all__ = ["Diagnosis", "check_fit"]
 
-REPLICATES = 1000
+REPLICATES, FROM_PRIOR = 1000, 200
 SEEN_BY_REPLICATES = ("data", "noise")
 MANY_TIMES = 12  # distinct times from which rows are binned by counts
 
@@ -50,6 +51,7 @@ class Diagnosis:
         The numbers behind them: parameters, residuals, residual_groups, predictive_checks, divergences, correlations,
         tolerance; and where the method has them loo (by row), influence_by_subject, influence_by_study, design,
         shrinkage.
+    prior : PriorPredictive or None
     vpc, corrected_vpc : VPC or None
     npde : NPDE or None
     """
@@ -60,6 +62,7 @@ class Diagnosis:
     vpc: VPC | None = None
     corrected_vpc: VPC | None = None
     npde: NPDE | None = None
+    prior: PriorPredictive | None = None
 
     @property
     def ok(self) -> bool:
@@ -142,13 +145,14 @@ def check_fit(fit: Fit, *, seed: int = 0, count: int = REPLICATES) -> Diagnosis:
     if all(check.ok for check in fit.checks if check.name in SEEN_BY_REPLICATES):  # else it is said already
         found.add([say.of_noise(_odd_noise(fit, population, residuals))])
     found.add(say.of_shrinkage(fit))
+    found.attempt("prior predictive check", lambda: _prior(fit, seed, found))
     found.attempt("posterior predictive checks", lambda: _replicated(fit, population, seed, found))
     found.attempt("leave-one-out and influence", lambda: _left_out(fit, population, found))
     found.attempt("VPC and NPDE", lambda: _simulated(fit, seed, count, found))
     found.attempt("tolerance", lambda: _tolerance(fit, population, seed, found))
     found.attempt("local identifiability", lambda: _design(fit, found))
     ordered = sorted(found.verdicts, key=lambda each: ORDER.index(each.status))
-    return Diagnosis(fit, tuple(ordered), found.tables, *found.checks)
+    return Diagnosis(fit, tuple(ordered), found.tables, *found.checks, found.prior)
 
 
 def _odd_noise(fit: Fit, population: Population, residuals: pd.DataFrame) -> list[str]:
@@ -165,6 +169,7 @@ class _Findings:
     def __init__(self) -> None:
         self.verdicts: list[Verdict] = []
         self.tables: dict[str, pd.DataFrame] = {}
+        self.prior: PriorPredictive | None = None
         self.checks: tuple[VPC | None, VPC | None, NPDE | None] = (None, None, None)
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
@@ -184,6 +189,19 @@ def _replicated(fit: Fit, population: Population, seed: int, found: _Findings) -
     table = predictive_checks(fit, population, seed=seed)
     found.tables["predictive_checks"] = table
     found.add([say.of_replicates(table)])
+
+
+def _prior(fit: Fit, seed: int, found: _Findings) -> None:
+    if fit.method in WITHOUT_PRIORS:
+        raise UsageError(
+            f"{fit.method} uses no priors", hint="msc.prior_predictive(model, study) says what they expect"
+        )
+    names = [name for name in fit.settings.get("free", ()) if name in fit.model.parameter_names]
+    expected = prior_predictive(
+        fit.model, fit.study, FROM_PRIOR, free=names, random=fit.settings.get("random") or False, seed=seed
+    )
+    found.tables["prior_predictive"], found.prior = expected.table, expected
+    found.add([say.of_prior(expected)])
 
 
 def _left_out(fit: Fit, population: Population, found: _Findings) -> None:

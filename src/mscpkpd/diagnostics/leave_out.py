@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
+from mscpkpd.fitting.pareto import pareto_quantiles, pareto_tail
+
 __all__ = ["LeftOut", "left_out", "limit_of", "smoothed"]
 
 FEWEST = 5  # draws in a tail that can be fitted
@@ -119,36 +121,14 @@ def _tail_smoothed(own: np.ndarray, tail: int) -> tuple[np.ndarray, float]:
     above = np.exp(own[largest]) - np.exp(cut)
     if np.ptp(own[largest]) < 1e-12:
         return own, float("-inf")
-    shape, scale = _pareto(np.sort(above))
+    if not np.min(above) > 0:  # the largest are equal: there is no tail to fit
+        return own, float("inf")
+    shape, scale = pareto_tail(np.sort(above))
     out = own.copy()
     if np.isfinite(shape):
-        places = (np.arange(tail) + 0.5) / tail
         with np.errstate(divide="ignore", over="ignore"):
-            quantiles = scale * np.expm1(-shape * np.log1p(-places)) / shape if shape else -scale * np.log1p(-places)
-            out[largest] = np.minimum(np.log(quantiles + np.exp(cut)), 0.0)
+            out[largest] = np.minimum(np.log(pareto_quantiles(tail, shape, scale) + np.exp(cut)), 0.0)
     return out, shape
-
-
-def _pareto(ordered: np.ndarray) -> tuple[float, float]:
-    """Shape and scale of a generalised Pareto distribution, by the estimator of Zhang and Stephens.
-
-    The shape is drawn towards 0.5 with the weight of ten draws, as in the reference implementation.
-    """
-    n = len(ordered)
-    grid = 30 + int(np.sqrt(n))
-    at = np.arange(1, grid + 1) - 0.5
-    quarter = ordered[int(n / 4 + 0.5) - 1]
-    if quarter <= 0 or ordered[-1] <= 0:
-        return float("inf"), float("nan")
-    b = 1.0 / ordered[-1] + (1.0 - np.sqrt(grid / at)) / (3.0 * quarter)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shapes = np.mean(np.log1p(-b[:, None] * ordered), axis=1)
-        likelihood = n * (np.log(-b / shapes) - shapes - 1.0)
-    likelihood = np.where(np.isfinite(likelihood), likelihood, -np.inf)
-    weights = np.exp(likelihood - logsumexp(likelihood))
-    chosen = float(np.sum(b * weights))
-    shape = float(np.mean(np.log1p(-chosen * ordered)))
-    return (n * shape + 5.0) / (n + 10.0), -shape / chosen
 
 
 def rows_with_trouble(found: LeftOut, rows: pd.DataFrame) -> pd.DataFrame:

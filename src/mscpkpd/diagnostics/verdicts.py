@@ -15,6 +15,7 @@ from mscpkpd.diagnostics.sampling import diverging
 from mscpkpd.fitting.result import LITTLE, Fit
 from mscpkpd.identifiability.report import Identifiability
 from mscpkpd.predictive import NPDE, VPC
+from mscpkpd.predictive.priors import PriorPredictive
 from mscpkpd.rounding import decimals, number
 
 __all__ = ["ORDER", "UNUSUAL", "Status", "Verdict"]
@@ -131,6 +132,15 @@ def of_replicates(table: pd.DataFrame) -> Verdict:
         sentence,
         "The model cannot make such data: see which part of them it is.",
     )
+
+
+def of_prior(expected: PriorPredictive) -> Verdict:
+    """Whether priors and data go together."""
+    good = expected.verdict.startswith("Priors and data go together")
+    named = " ".join(each.sentence + "." for each in expected.conflicts[:FEW])
+    sentence = f"{expected.verdict} {named}".strip()
+    advice = "Check units and doses of these rows, and where the prior comes from, before you trust either."
+    return Verdict("prior predictive check", "ok" if good else "warn", sentence, "" if good else advice)
 
 
 def of_left_out(found: LeftOut, bad: pd.DataFrame, given: str) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LIMIT", "smoothed"]
+__all__ = ["LIMIT", "pareto_quantiles", "pareto_tail", "smoothed"]
 
 LIMIT = 0.7  # of the shape k: above it the weights say little, whatever their number
 FEWEST = 5  # tail values that can be fitted
@@ -39,16 +39,16 @@ def smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     k = np.inf
     if len(tail) >= FEWEST:
         above = np.exp(logs[tail]) - np.exp(cutoff)
-        k, scale = _pareto(above)
+        k, scale = pareto_tail(above)
         if np.isfinite(k):
             logs = logs.copy()
-            logs[tail] = np.minimum(np.log(_quantiles(len(tail), k, scale) + np.exp(cutoff)), 0.0)
+            logs[tail] = np.minimum(np.log(pareto_quantiles(len(tail), k, scale) + np.exp(cutoff)), 0.0)
     weights = np.exp(logs - np.max(logs))
     return weights / weights.sum(), float(k)
 
 
-def _pareto(above: np.ndarray) -> tuple[float, float]:
-    """Shape and scale of sorted exceedances."""
+def pareto_tail(above: np.ndarray) -> tuple[float, float]:
+    """Shape and scale of the generalised Pareto distribution of sorted exceedances, shape (n,), all above 0."""
     n = len(above)
     m = 30 + int(np.sqrt(n))
     b = 1.0 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))
@@ -63,7 +63,8 @@ def _pareto(above: np.ndarray) -> tuple[float, float]:
     return (n * shape + PRIOR_COUNT * 0.5) / (n + PRIOR_COUNT), -shape / best
 
 
-def _quantiles(n: int, k: float, scale: float) -> np.ndarray:
+def pareto_quantiles(n: int, k: float, scale: float) -> np.ndarray:
+    """Quantiles of this distribution at n even shares, shape (n,)."""
     share = (np.arange(n) + 0.5) / n
     if abs(k) < np.finfo(float).eps:
         return np.asarray(-scale * np.log1p(-share))

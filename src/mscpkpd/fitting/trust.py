@@ -96,16 +96,16 @@ def normal_scores(problem: Problem, predicted: np.ndarray, values: Mapping[str, 
     Returns
     -------
     array of shape (n_rows,)
-        NaN for censored rows, counts, and rows without a spread.
+        NaN for censored rows, counts, organs of a composition, whose errors belong together, and rows without a spread.
     """
     rows, scores = problem.rows, np.full(len(problem.rows), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread, _ = spread_of(problem, predicted, values)
         center = np.where(rows.kind == "logmean", np.log(np.maximum(predicted, 1e-300)), predicted)
-        own = rows.has_own_sd
+        own, alone = rows.has_own_sd, np.ones(len(rows), bool) if rows.sample is None else rows.sample < 0
         scores[own] = ((rows.value - center) / spread)[own]
         for k, name in enumerate(rows.outputs):
-            noise, mine = problem.model.output(name).noise, (rows.output == k) & (rows.kind == "value")
+            noise, mine = problem.model.output(name).noise, (rows.output == k) & (rows.kind == "value") & alone
             if noise is None or noise.is_count or not np.any(mine):
                 continue
             below, above = (tail(rows.value[mine], predicted[mine], values) for tail in (noise.log_cdf, noise.log_sf))

@@ -18,6 +18,7 @@ from mscpkpd.diagnostics.sampling import diverging
 from mscpkpd.diagnostics.verdicts import UNUSUAL
 from mscpkpd.plots.individuals import individual_fits
 from mscpkpd.plots.predictive import prediction_errors, visual_check
+from mscpkpd.plots.priors import prior_check
 from mscpkpd.plots.style import AXIS, DATA, FIT, MUTED, SERIES, SMALL, WARN, Marks, finish, legend_of, plain, sheet
 
 __all__ = ["check_figures", "comparison", "goodness_of_fit", "influence_plot", "leave_one_out", "residual_plots"]
@@ -57,6 +58,8 @@ def _replicated(diagnosis: Diagnosis, marks: Marks) -> dict[str, Figure]:
         for name, check in (("vpc", diagnosis.vpc), ("vpc_corrected", diagnosis.corrected_vpc))
         if check is not None
     }
+    if diagnosis.prior is not None:
+        figures["prior"] = prior_check(diagnosis.prior, marks=marks)
     if diagnosis.npde is not None:
         figures["npde"] = prediction_errors(diagnosis.npde, marks=marks)
     individuals = diagnosis.fit.individuals

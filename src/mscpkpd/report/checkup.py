@@ -19,8 +19,9 @@ VERDICTS, PAGE = "verdicts.csv", "check.html"
 WORDS = {"fail": "FAILS", "warn": "with care", "ok": "holds", "not given": "not given"}
 TITLES = {
     "goodness_of_fit": "Observed and predicted", "residuals": "Residuals", "residual_groups": "Residuals by group",
-    "predictive_checks": "Posterior predictive checks", "vpc": "Visual predictive check",
-    "vpc_corrected": "Prediction-corrected visual predictive check", "npde": "Prediction distribution errors",
+    "prior": "What the priors expect", "predictive_checks": "Posterior predictive checks",
+    "vpc": "Visual predictive check", "vpc_corrected": "Prediction-corrected visual predictive check",
+    "npde": "Prediction distribution errors",
     "loo": "Leaving rows out", "influence_by_subject": "Influence by subject",
     "influence_by_study": "Influence by study", "divergences": "Where the sampler diverged",
     "correlations": "Parameters that are known only together", "individuals": "Individual fits",
