@@ -22,6 +22,8 @@ __all__ = ["draw_names", "parametrized", "population_frame"]
 # A level is sampled centred where the data of its groups leave less than this share of the variance of every effect.
 WELL_KNOWN = 0.25
 STEP = 1e-5  # of central differences of the change between both forms
+# Second derivatives at the maximum cost 2 n^2 searches for random effects: above this n, more than they save.
+MOST_COORDINATES = 20
 
 
 def draw_names(population: Population) -> tuple[str, ...]:
@@ -41,8 +43,11 @@ def parametrized(population: Population) -> tuple[Population, Frame]:
     Population
         With the levels that are sampled centred.
     Frame
-        About the mode with random effects integrated out; the priors alone where it cannot be found.
+        About the mode with random effects integrated out; the priors alone where it cannot be found, or where there are
+        so many coordinates that to find it takes longer than to sample without it.
     """
+    if len(Coordinates(population).names) > MOST_COORDINATES:
+        return population, _prior_frame(population)
     try:
         found = maximize(population, "focei", with_priors=True)
     except (FitError, np.linalg.LinAlgError, ValueError):
