@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-slow lint bench notebooks lock clean help
+.PHONY: demo test test-slow lint bench sbc notebooks lock clean help
 
 demo: $(INSTALLED)  ## fit, simulate and score the shipped data; writes demo-report/report.html (about 3 minutes)
 	@$(BIN)/mscpkpd demo --out demo-report
@@ -27,6 +27,9 @@ lint: $(INSTALLED)  ## ruff (rules and format) and mypy
 bench: $(VENV)-bench/.installed  ## every script in benchmarks/, with the peers, then docs/benchmarks.md (about 25 minutes)
 	@failed=0; for script in benchmarks/[!_]*.py; do $(VENV)-bench/bin/python $$script || failed=1; done; \
 	$(VENV)-bench/bin/python benchmarks/_table.py && exit $$failed
+
+sbc: $(INSTALLED)  ## are posteriors right? simulate and fit the plans in calibration/; goes on where it stopped (1 to 2 hours)
+	@$(BIN)/python scripts/sbc.py
 
 $(VENV)-bench/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
 	@$(call check_python)

@@ -69,7 +69,9 @@ def summary(rows: Iterable[Row]) -> list[str]:
 def aim(row: Row, ours: Row | None, peers: list[Row]) -> tuple[str, str, str]:
     """The target, what was measured, and whether that is enough."""
     if row["target"] is None or ours is None:
-        return (str(Target(**row["target"])) if row["target"] else "-"), "-" if ours else "not measured", ""
+        stopped = next((reason for name, reason in row["skipped"].items() if name.startswith(OURS)), "")
+        measured = "-" if ours else stopped or "not measured"
+        return (str(Target(**row["target"])) if row["target"] else "-"), measured, "not reached" if stopped else ""
     target = Target(**row["target"])
     against = next((peer["value"] for peer in peers if peer["name"] == target.against), None)
     if target.against and against is None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, kstest
 
-from mscpkpd.calibration import calibrate, experiment, runs
+from mscpkpd.calibration import calibrate, experiment, runs, truths
 from mscpkpd.calibration.ranks import LEVEL, Calibration, band, judged, rank_of, unevenness
 from mscpkpd.cli.app import run
 from mscpkpd.data import study_from_frame
@@ -114,7 +114,7 @@ def constant_model():
 def conjugate(widen=1.0, failing=()):
     """Stands for `fit`: exact draws of the posterior of k, or wider ones; some studies do not converge."""
 
-    def fitted(_model, study, _method, *, seed, draws, tune, chains, cores):  # noqa: ARG001 - those of fit
+    def fitted(_model, study, _method, *, seed, draws, chains, **_):
         y = np.array([record.value for record in study.records])
         precision = 1 + len(y) / 0.25
         mean, sd = (2 + y.sum() / 0.25) / precision, widen / np.sqrt(precision)
@@ -152,7 +152,7 @@ def design():
 
 def test_an_exact_posterior_passes(design, monkeypatch):
     monkeypatch.setattr(experiment, "fit", conjugate())
-    found = calibrate(constant_model(), design, 200, cores=1)
+    found = calibrate(constant_model(), design, 200, cores=1, method="map")
     assert found.passed, str(found)
     assert found.verdict.startswith("Calibrated as far as 200 studies can tell")
     assert kstest((found.ranks["rank"] + 0.5) / 100, "uniform").pvalue > 1e-3
@@ -161,7 +161,7 @@ def test_an_exact_posterior_passes(design, monkeypatch):
 
 def test_a_posterior_that_is_too_narrow_does_not(design, monkeypatch):
     monkeypatch.setattr(experiment, "fit", conjugate(widen=0.6))
-    found = calibrate(constant_model(), design, 200, cores=1)
+    found = calibrate(constant_model(), design, 200, cores=1, method="map")
     assert not found.passed
     assert found.verdict == "NOT CALIBRATED: the ranks of k are uneven over 200 studies."
 
@@ -176,19 +176,19 @@ def test_a_run_goes_on_where_it_stopped(design, monkeypatch, tmp_path):
         return once(*args, **options)
 
     monkeypatch.setattr(experiment, "fit", fitted)
-    whole = calibrate(constant_model(), design, 30, cores=1, folder=tmp_path / "run")
+    whole = calibrate(constant_model(), design, 30, cores=1, method="map", folder=tmp_path / "run")
     kept = tmp_path / "run" / runs.DONE
     lines = kept.read_text().splitlines(keepends=True)
     kept.write_text("".join(lines[:20]) + lines[20][:15])
     counted.clear()
-    again = calibrate(constant_model(), design, 30, cores=1, folder=tmp_path / "run")
+    again = calibrate(constant_model(), design, 30, cores=1, method="map", folder=tmp_path / "run")
     assert len(counted) == 10
     pd.testing.assert_frame_equal(again.ranks, whole.ranks)
     assert all(json.loads(line) for line in kept.read_text().splitlines() if line.endswith("}"))
-    more = calibrate(constant_model(), design, 40, cores=1, folder=tmp_path / "run")
+    more = calibrate(constant_model(), design, 40, cores=1, method="map", folder=tmp_path / "run")
     pd.testing.assert_frame_equal(more.ranks[more.ranks["study"] < 30], whole.ranks)
     with pytest.raises(InputError, match="of another model, design or settings"):
-        calibrate(constant_model(), design, 30, cores=1, folder=tmp_path / "run", seed=1)
+        calibrate(constant_model(), design, 30, cores=1, method="map", folder=tmp_path / "run", seed=1)
 
 
 def test_studies_that_fail_are_counted_against_the_model(design, monkeypatch):
@@ -198,7 +198,7 @@ def test_studies_that_fail_are_counted_against_the_model(design, monkeypatch):
         return found
 
     monkeypatch.setattr(experiment, "fit", failing)
-    found = calibrate(constant_model(), design, 40, cores=1)
+    found = calibrate(constant_model(), design, 40, cores=1, method="map")
     assert not found.passed
     assert found.verdict.startswith("NOT A RESULT: ")
     assert "studies could not be fitted" in found.verdict
@@ -213,9 +213,7 @@ def test_limits_of_the_design_hold_for_its_replicates(unit, limit):
     from mscpkpd.problem import pose
 
     problem = pose(constant_model(), study_from_frame(pd.DataFrame(rows)))
-    made = experiment.simulated_study(
-        problem, np.full(39, 2.0), problem.values(np.array([2.0])), np.random.default_rng(1)
-    )
+    made = truths.simulated_study(problem, np.full(39, 2.0), problem.values(np.array([2.0])), np.random.default_rng(1))
     low = [record for record in made.records if record.kind == "left"]
     assert 5 < len(low) < 34
     assert all(record.value == 2.0 for record in low)
@@ -237,7 +235,8 @@ def test_a_design_without_values_is_enough(monkeypatch):
     from mscpkpd.modelfile import load_model
 
     monkeypatch.setattr(experiment, "fit", fitted)
-    calibrate(load_model("pk_one_compartment"), Design(bolus("100 mg", "iv"), ("conc",), (1, 8, 24)), 20, cores=1)
+    calibrate(load_model("pk_one_compartment"), Design(bolus("100 mg", "iv"), ("conc",), (1, 8, 24)), 20, cores=1,
+              method="map")  # fmt: skip
     assert [record.time for record in seen[0].records] == [1.0, 8.0, 24.0]
     assert len({record.value for study in seen for record in study.records}) == 60
 
@@ -287,6 +286,8 @@ def test_the_shell_keeps_what_it_has_and_tells_by_its_status(tmp_path, monkeypat
         "25",
         "--cores",
         "1",
+        "--method",
+        "map",
         "--out",
         str(tmp_path / "sbc"),
     ]

@@ -23,16 +23,19 @@ def mouse():
 
 @pytest.fixture(scope="module")
 def study():
+    return study_from_frame(frame_of(), name="small")
+
+
+def frame_of() -> pd.DataFrame:
     rng = np.random.default_rng(8)
     time = np.repeat([1.0, 6.0, 24.0, 48.0], 4)
     value = 7.4e5 * np.exp(-0.033 * time + 0.1 * rng.standard_normal(16))
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "subject": [f"m{k}" for k in range(16)], "time": time, "time_unit": "h", "output": "lung_cells",
             "value": value, "unit": "cells", "route": "iv", "dose": 1e6, "dose_unit": "cells",
         }
     )  # fmt: skip
-    return study_from_frame(frame, name="small")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,28 @@ def test_least_squares_says_what_it_fixed_and_leaves_learned_empty(quick):
     assert "conditional on the values held" in "\n".join(quick.notes)
     assert "95% asymptotic interval" in table.attrs["interval"]
     assert "q0" in quick.uninformed
+
+
+def with_a_missing_value(subject: str) -> pd.DataFrame:
+    frame = frame_of()
+    missing = frame.iloc[[3]].assign(subject=subject, time=30.0, value=np.nan)
+    return pd.concat([frame.iloc[:7], missing, frame.iloc[7:]], ignore_index=True)
+
+
+@pytest.mark.parametrize("subject", ["m3", "m99"])
+def test_a_missing_value_changes_nothing(mouse, study, quick, subject):
+    """Of a subject with other values, and of one without: the same rows, the same estimates to the last digit."""
+    more = study_from_frame(with_a_missing_value(subject), name="small")
+    assert [(r.subject, r.time, r.value) for r in more.records] == [(r.subject, r.time, r.value) for r in study.records]
+    assert fit(mouse, more, "least_squares").estimates == quick.estimates
+
+
+@pytest.mark.slow
+def test_a_missing_value_changes_no_draw(mouse, study):
+    options = {"draws": 40, "tune": 60, "chains": 2, "seed": 3, "free": ("k_L", "sigma_qPCR")}
+    one = fit(mouse, study, "nuts", **options)
+    two = fit(mouse, study_from_frame(with_a_missing_value("m99"), name="small"), "nuts", **options)
+    np.testing.assert_array_equal(one.posterior.learned["k_L"], two.posterior.learned["k_L"])
 
 
 def test_nuts_names_what_the_data_cannot_inform(sampled):

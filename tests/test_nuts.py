@@ -6,7 +6,7 @@ import os
 import pickle
 import sys
 import textwrap
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,11 +14,13 @@ from scipy.integrate import trapezoid
 
 from mscpkpd.data import read_study
 from mscpkpd.errors import FitError
-from mscpkpd.fitting import nuts
+from mscpkpd.fitting import nuts, workers
 from mscpkpd.fitting.api import fit
-from mscpkpd.fitting.chain import compile_problem, run_chain
-from mscpkpd.fitting.frame import Frame, find_frame
+from mscpkpd.fitting.chain import compile_problem, run_leg
+from mscpkpd.fitting.frame import find_frame
+from mscpkpd.fitting.kept import Leg, Place
 from mscpkpd.fitting.nuts import sample_chains
+from mscpkpd.fitting.workers import run_jobs
 from mscpkpd.modelfile import library_path, load_model
 from mscpkpd.problem import pose
 from reference.small_models import one_compartment, study
@@ -35,76 +37,47 @@ def problem_of(*, free=("k",)):
     return pose(described, study(*rows), free=free)
 
 
-@pytest.fixture
-def frame_of_priors(monkeypatch):
-    """No search for the mode: the frame is not what is tested."""
+@dataclass(frozen=True)
+class Work:
+    """What a stand-in for a worker is told; plain, so that the program starts without importing this package."""
 
-    def found(problem):
-        moments = np.array([p.prior.free_moments() for p in problem.free])
-        return Frame(moments[:, 0], np.diag(moments[:, 1]))
-
-    monkeypatch.setattr(nuts, "find_frame", found)
+    number: int
 
 
 @pytest.fixture
-def worker(tmp_path, monkeypatch, frame_of_priors):  # noqa: ARG001 - a worker needs no mode
-    """Put a program in the place of the workers; it sees the job as `job` and its folder as `folder`."""
-
-    def job(problem, frame, draws, tune, target_accept, chains, folder):  # noqa: ARG001 - those of the real one
-        # plain, so that the program starts without importing this package
-        return SimpleNamespace(draws=draws, tune=tune, chains=chains, folder=folder)
+def worker(tmp_path, monkeypatch):
+    """Put a program in the place of the workers; it sees its number as `number` and writes what it returns."""
 
     def install(body):
-        monkeypatch.setattr(nuts, "Job", job)
         script = tmp_path / "worker"
         text = f"#!{sys.executable} -IS\n" + textwrap.dedent(
             """
-            import json, pickle, sys
+            import json, os, pickle, sys, time
             from pathlib import Path
-            job = pickle.loads(Path(sys.argv[-1]).read_bytes())
-            folder = Path(job.folder)
+            path = Path(sys.argv[-1])
+            number = int(path.stem.removeprefix("job-"))
             """
         )
         script.write_text(text + textwrap.dedent(body))
         script.chmod(0o755)
-        monkeypatch.setattr(nuts.sys, "executable", str(script))
+        monkeypatch.setattr(workers.sys, "executable", str(script))
+        monkeypatch.setattr(workers, "GRACE", 0.2)
 
     return install
 
 
-DRAWS_ARE_SEEDS = """
-    for number, seed in job.chains:
-        result = {"k": [[float(seed)] * job.draws]}, {"chain": [[number] * job.draws]}
-        print(json.dumps({"chain": number, "drawn": 1}), flush=True)
+def test_jobs_report_and_return(worker):
+    """In the order of the jobs; what a worker prints besides its reports is not for the caller."""
+    worker(
+        """
+        print(json.dumps({"chain": number}), flush=True)
         print("not for the parent", flush=True)
-        (folder / f"chain-{number}.pickle").write_bytes(pickle.dumps(result))
-        print(json.dumps({"chain": number, "drawn": job.draws + job.tune}), flush=True)
-"""
-
-
-def test_each_chain_has_a_stream_of_its_own_on_any_number_of_workers(worker):
-    """G3: seeds and the order of the chains do not depend on the number of processes, nor on the number of chains."""
-    worker(DRAWS_ARE_SEEDS)
-    found = {}
-    for cores in (1, 2, 3, 8):
-        posterior, stats = sample_chains(problem_of(), draws=2, tune=1, chains=3, seed=7, cores=cores)
-        assert posterior["k"].shape == (3, 2)
-        assert stats["chain"][:, 0].tolist() == [0, 1, 2]
-        found[cores] = posterior["k"][:, 0].tolist()
-    assert found[1] == found[2] == found[3] == found[8]
-    assert len(set(found[1])) == 3
-    fewer, _ = sample_chains(problem_of(), draws=2, tune=1, chains=2, seed=7, cores=1)
-    assert fewer["k"][:, 0].tolist() == found[1][:2]
-    other, _ = sample_chains(problem_of(), draws=2, tune=1, chains=3, seed=8, cores=1)
-    assert not set(other["k"][:, 0]) & set(found[1])
-
-
-def test_progress_is_over_all_chains_and_ends_at_all_draws(worker):
-    """Warm-up included; what a worker prints besides its reports is not for the caller."""
-    worker(DRAWS_ARE_SEEDS)
-    seen = []
-    sample_chains(problem_of(), draws=5, tune=3, chains=2, seed=1, cores=1, progress=lambda *n: seen.append(n))
-    assert seen == [(1, 16), (8, 16), (9, 16), (16, 16)]
+        path.with_suffix(".result").write_bytes(pickle.dumps(10 * number))
+        """
+    )
+    said = []
+    assert run_jobs([Work(0), Work(1), Work(2)], said.append) == [0, 10, 20]
+    assert sorted(each["chain"] for each in said) == [0, 1, 2]
 
 
 def test_a_worker_that_stops_is_quoted(worker):
@@ -115,37 +88,61 @@ def test_a_worker_that_stops_is_quoted(worker):
         sys.exit(5)
         """
     )
-    with pytest.raises(FitError, match="a sampling process stopped with status 5: MemoryError: no room"):
-        sample_chains(problem_of(), draws=2, tune=1, chains=2, seed=7, cores=2)
+    with pytest.raises(FitError, match="a worker process stopped with status 5: MemoryError: no room"):
+        run_jobs([Work(0), Work(1)])
 
 
 def test_a_silent_death_is_named_too(worker):
     worker("sys.exit(3)")
     with pytest.raises(FitError, match="stopped with status 3: no message"):
-        sample_chains(problem_of(), draws=2, tune=1, chains=1, seed=7, cores=1)
+        run_jobs([Work(0)])
 
 
 def test_an_interrupt_ends_the_workers(worker, tmp_path):
-    """Whatever stops the parent, no process is left behind."""
+    """Whatever stops the parent, no process is left behind, not even one that does not listen."""
     worker(
         f"""
-        import os, time
-        Path({str(tmp_path)!r}, f"pid-{{job.chains[0][0]}}").write_text(str(os.getpid()))
-        print(json.dumps({{"chain": job.chains[0][0], "drawn": 1}}), flush=True)
+        Path({str(tmp_path)!r}, f"pid-{{number}}").write_text(str(os.getpid()))
+        print(json.dumps({{"chain": number}}), flush=True)
         time.sleep(600)
         """
     )
 
-    def interrupt(*_):
+    def interrupt(_):
         if len(list(tmp_path.glob("pid-*"))) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         # the second worker reports after the first, so that both have started when the parent is interrupted
-        sample_chains(problem_of(), draws=2, tune=1, chains=2, seed=7, cores=2, progress=interrupt)
+        run_jobs([Work(0), Work(1)], interrupt)
     for file in tmp_path.glob("pid-*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(file.read_text()), 0)
+
+
+def test_each_chain_has_a_stream_of_its_own(tmp_path):
+    """G3: the seed of a chain depends neither on the number of chains nor on that of the processes."""
+    seeds = [[leg.seed for leg in Place(tmp_path).legs(n, 10, 10, seed)] for n, seed in ((3, 7), (2, 7), (3, 8))]
+    assert len(set(seeds[0])) == 3
+    assert seeds[1] == seeds[0][:2]
+    assert not set(seeds[2]) & set(seeds[0])
+
+
+def test_progress_is_over_all_chains_with_divergences_and_step_size():
+    """Warm-up included; what was drawn before an interruption counts; the smallest step is shown."""
+    seen = []
+    legs = [Leg(0, 0, 1, 10, 5), Leg(1, 1, 1, 4, 5, np.zeros(1), before=6)]
+    told = nuts._Told(legs, 30, lambda *what: seen.append(what))
+    told({"chain": 1, "drawn": 0, "diverging": 0, "step": None})
+    told({"chain": 0, "drawn": 7, "diverging": 1, "step": 0.5})
+    told({"chain": 1, "drawn": 9, "diverging": 1, "step": 0.25})
+    told({"chain": 0, "drawn": 15, "diverging": 1, "step": 0.5})
+    assert seen == [
+        (6, 30, "0 divergences"),
+        (13, 30, "1 divergence, step size 0.5"),
+        (22, 30, "2 divergences, step size 0.25"),
+        (30, 30, "2 divergences, step size 0.25"),
+    ]
 
 
 def test_a_problem_crosses_to_a_worker_after_it_was_used():
@@ -172,14 +169,15 @@ def posterior_by_quadrature(problem):
     return mean, np.sqrt(trapezoid(weight * (z - mean) ** 2, z))
 
 
-def test_a_chain_finds_the_posterior():
+def test_a_chain_finds_the_posterior(tmp_path):
     """One parameter, sampled in this process: mean and SD of ln k within 4 Monte Carlo errors of the quadrature."""
     problem = problem_of()
     passed = []
     compiled = compile_problem(problem, find_frame(problem), lambda: passed.append(1))
-    job = SimpleNamespace(problem=problem, draws=1500, tune=300, target_accept=0.9)
-    posterior, statistics = run_chain(compiled, job, 5)
-    z = np.log(posterior["k"][0])
+    place = Place(tmp_path)
+    run_leg(compiled, Leg(0, 0, 5, 1500, 300), place, 0.9)
+    theta, statistics = place.collected(1, 1500)
+    z = np.log(theta[0, :, 0])
     mean, sd = posterior_by_quadrature(problem)
     error = sd / np.sqrt(len(z) / 3)  # as if every third draw were independent; NUTS does better here
     assert np.mean(z) == pytest.approx(mean, abs=4 * error)

@@ -15,10 +15,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.cohort import read_cohort
     from mscpkpd.data import Study, read_study
     from mscpkpd.designs import Design
+    from mscpkpd.diagnostics import compare
     from mscpkpd.dosing import Regimen, bolus, infusion
     from mscpkpd.exchange.petab_problem import load_petab
     from mscpkpd.exposures import exposure
     from mscpkpd.fitting.api import fit, load_fit, to_pymc
+    from mscpkpd.fitting.profiling import profile
     from mscpkpd.fitting.result import Fit
     from mscpkpd.model import Model
     from mscpkpd.modelfile import load_model, load_regimen, models
@@ -40,6 +42,7 @@ _PUBLIC = {
     "Study": "data",
     "bolus": "dosing",
     "calibrate": "calibration",
+    "compare": "diagnostics",
     "exposure": "exposures",
     "fit": "fitting.api",
     "infusion": "dosing",
@@ -52,6 +55,7 @@ _PUBLIC = {
     "nca": "noncompartmental",
     "npde": "predictive",
     "prior_from_summary": "responder.summaries",
+    "profile": "fitting.profiling",
     "read_cohort": "cohort",
     "read_study": "data",
     "simulate": "simulation",
@@ -69,6 +73,7 @@ __all__ = [
     "Study",
     "bolus",
     "calibrate",
+    "compare",
     "errors",
     "exposure",
     "fit",
@@ -83,6 +88,7 @@ __all__ = [
     "npde",
     "plots",
     "prior_from_summary",
+    "profile",
     "read_cohort",
     "read_study",
     "report",

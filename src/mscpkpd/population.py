@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Population", "PopulationPrediction", "pose_population"]
 
 
+OF_DESIGN = ("sampled_by", "exactly")  # what is dear and does not depend on values of rows
 CARRIED = 0.01  # share of a prediction that may stem from earlier occasions without a word
 
 
@@ -84,6 +85,28 @@ class Population:
     def __getstate__(self) -> dict[str, object]:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def rebound(self, study: Study) -> Population:
+        """The same population with the observations of another study of the same design.
+
+        Parameters
+        ----------
+        study : Study
+            As for `Problem.rebound`.
+
+        Returns
+        -------
+        Population
+            What depends on the design alone is shared with this one, compiled functions included.
+
+        Raises
+        ------
+        DataError
+            If the study does not fit the model, or its design is another.
+        """
+        found = replace(self, problem=self.problem.rebound(study))
+        found.__dict__.update({name: self.__dict__[name] for name in OF_DESIGN if name in self.__dict__})
+        return found
 
     # ---- the random effects ------------------------------------------------------------------------------------------
 
@@ -297,6 +320,7 @@ def pose_population(
     fix: Mapping[str, float] | None = None,
     *,
     random: Collection[str] | bool | None = None,
+    by_subject: bool = False,
 ) -> Population:
     """Bind a model to a study with the random effects that the model declares and the data can tell.
 
@@ -312,6 +336,8 @@ def pose_population(
         Parameters to hold at these values, in the units of the model.
     random : collection of str, bool or None
         Random effects; see `levels_of`.
+    by_subject : bool
+        Whether each subject is a case of its own even where nothing that the model knows tells it from others.
 
     Returns
     -------
@@ -329,7 +355,7 @@ def pose_population(
     """
     problem = pose(model, study, free, fix)
     levels, notes = levels_of(problem, random=random)
-    population = _cases(problem, levels, notes)
+    population = _cases(problem, levels, notes, by_subject=by_subject)
     return replace(population, notes=(*notes, *_carried_over(population)))
 
 
@@ -361,9 +387,9 @@ def _carried_over(population: Population) -> tuple[str, ...]:
     )
 
 
-def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...]) -> Population:
+def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...], *, by_subject: bool) -> Population:
     study, rows = problem.study, problem.rows
-    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    known: dict[tuple[int, tuple[int, ...], str], int] = {}
     case = np.empty(len(rows), dtype=int)
     places = [{label: k for k, label in enumerate(level.labels)} for level in levels]
     for r, record in enumerate(study.records):
@@ -374,7 +400,7 @@ def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...]) 
             else place[label_of(subject, record, level.name)]
             for level, place in zip(levels, places, strict=True)
         )
-        case[r] = known.setdefault((int(rows.group[r]), own), len(known))
+        case[r] = known.setdefault((int(rows.group[r]), own, subject.id if by_subject else ""), len(known))
     keys = list(known)
-    member = np.array([own for _, own in keys], dtype=int).reshape(len(keys), len(levels)).T
-    return Population(problem, levels, case, np.array([group for group, _ in keys]), member, notes)
+    member = np.array([own for _, own, _ in keys], dtype=int).reshape(len(keys), len(levels)).T
+    return Population(problem, levels, case, np.array([group for group, _, _ in keys]), member, notes)

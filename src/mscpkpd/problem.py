@@ -7,7 +7,7 @@ whose prior was read from a study that is being fitted takes its wide prior inst
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ __all__ = [
 FIT_TOLERANCE = 1e-8  # relative, of the solver; looser values bias variance estimates (G10)
 
 TRIED = 500  # draws of the priors for which a compiled density is to be fine enough
+OF_DESIGN = ("system", "_positions", "sampled_by", "exactly", "hours")  # what does not depend on values of rows
 NOTHING = 1e-30  # a prediction below this is one of nothing at all
 
 
@@ -120,6 +121,34 @@ class Problem:
     def __getstate__(self) -> dict[str, object]:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def rebound(self, study: Study) -> Problem:
+        """The same problem with the observations of another study of the same design.
+
+        Parameters
+        ----------
+        study : Study
+            Same subjects, doses, outputs and times, row by row; values, limits and kinds may differ.
+
+        Returns
+        -------
+        Problem
+            What depends on the design alone is shared with this one, compiled functions included.
+
+        Raises
+        ------
+        DataError
+            If the study does not fit the model, or its design is another.
+        """
+        rows, groups = bind(self.model, study)
+        alike = rows.outputs == self.rows.outputs and [g.regimen for g in groups] == [g.regimen for g in self.groups]
+        if not alike or any(
+            not np.array_equal(getattr(rows, each), getattr(self.rows, each)) for each in ("output", "group", "time")
+        ):
+            raise DataError(f"study '{study.name}' has another design than '{self.study.name}'")
+        found = replace(self, study=study, rows=rows)
+        found.__dict__.update({name: self.__dict__[name] for name in OF_DESIGN if name in self.__dict__})
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mscpkpd.calibration.posteriors import Drawn, Sampling, sampled
 from mscpkpd.calibration.ranks import rank_of
-from mscpkpd.conversions import factor_of
-from mscpkpd.data import Record, Study
-from mscpkpd.data.record import Kind
+from mscpkpd.calibration.truths import Truth, drawn_truth
+from mscpkpd.data import Study
 from mscpkpd.errors import MscError
 from mscpkpd.fitting.api import fit
 from mscpkpd.model import Model
-from mscpkpd.problem import Problem, pose
+from mscpkpd.population import Population, pose_population
 
-__all__ = ["Experiment", "Ranked", "simulated_study"]
+if TYPE_CHECKING:
+    from mscpkpd.fitting.repeated import Repeated
 
-PATIENCE = 5  # truths in a row that the solver cannot follow
+__all__ = ["Experiment", "Ranked"]
+
+SAME = ("value", "mean", "logmean")  # kinds that a row has in every simulated study, where it has no limits
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,23 @@ class Ranked:
         Quantity, truth, rank, mean and sd of the draws.
     failure : str
         Why there are none; empty where there are.
+    seconds : float
+        That it took [s].
+    divergent : int
+        Transitions that the sampler could not follow.
+    attempts : int
+        How often it was sampled, each time with twice the draws.
+    censored : int
+        Rows beyond a limit.
     """
 
     study: int
     rows: tuple[tuple[str, float, int, float, float], ...]
     failure: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    divergent: int = 0
+    attempts: int = 1
+    censored: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +71,9 @@ class Experiment:
         Of `fit`.
     ranked : int
         Draws behind a rank.
-    options : mapping
-        Further options of `fit`.
+    sampling : Sampling
+    fix : mapping of str to float
+        Parameters that are held.
     seed : int
         Of everything.
     """
@@ -63,8 +82,28 @@ class Experiment:
     template: Study
     method: str
     ranked: int
-    options: Mapping[str, object]
+    sampling: Sampling
+    fix: Mapping[str, float]
     seed: int
+
+    def __getstate__(self) -> dict[str, object]:
+        """Compiled functions do not travel between processes; they are made again where they are needed."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def population(self) -> Population:
+        """The design bound to the model, with its random effects."""
+        random = False if self.method == "least_squares" else None
+        return pose_population(self.model, self.template, fix=self.fix, random=random)
+
+    @cached_property
+    def _repeated(self) -> Repeated:
+        from mscpkpd.fitting.repeated import Repeated  # JAX and PyMC are slow to load
+
+        population = self.population
+        _ = population.exactly if population.levels else population.problem.exactly  # shared by all studies
+        limited = any(record.kind not in SAME or record.lloq or record.uloq for record in self.template.records)
+        return Repeated(apart=limited)
 
     def run(self, number: int) -> Ranked:
         """Simulate and fit one study; what depends on its number depends on nothing else.
@@ -74,73 +113,35 @@ class Experiment:
         number : int
             From 0.
         """
+        began = time.perf_counter()
         rng = np.random.default_rng([self.seed, number])
-        problem = pose(self.model, self.template)
         try:
-            truth, study = _drawn(problem, rng)
-            found = fit(self.model, study, self.method, cores=1, seed=int(rng.integers(2**31)), **self.options)  # type: ignore[arg-type]  # checked by fit
+            truth, study = drawn_truth(self.population, rng)
+            found = self._posterior(truth, study, int(rng.integers(2**31)))
         except MscError as error:
-            return Ranked(number, (), str(error).splitlines()[0])
+            found, study = Drawn({}, {}, failure=str(error).splitlines()[0]), self.template
+        known = {} if found.failure else found.truths
+        rows = tuple(_row(name, true, found.draws[name], self.ranked, rng) for name, true in known.items())
+        beyond = sum(record.kind in ("left", "right", "interval") for record in study.records)
+        seconds = round(time.perf_counter() - began, 3)
+        return Ranked(number, rows, found.failure, seconds, found.divergent, found.attempts, beyond)
+
+    def _posterior(self, truth: Truth, study: Study, seed: int) -> Drawn:
+        if self.method == "nuts":
+            population = self.population.rebound(study)
+            return sampled(self._repeated, population, truth, self.sampling, seed=seed, ranked=self.ranked)
+        how = self.sampling
+        found = fit(
+            self.model, study, self.method, fix=self.fix, cores=1, seed=seed, draws=how.draws, tune=how.tune,
+            chains=how.chains,
+        )  # fmt: skip
         if not found.converged:
-            return Ranked(number, (), found.verdict)
+            return Drawn({}, {}, failure=found.verdict)
         flat = found.posterior.flat()
-        rows = [
-            (name, true, rank_of(true, flat[name], self.ranked, rng), float(flat[name].mean()), float(flat[name].std()))
-            for name, true in truth.items()
-        ]
-        return Ranked(number, tuple(rows))
+        return Drawn({name: true for name, true in truth.named.items() if name in flat}, flat)
 
 
-def _drawn(problem: Problem, rng: np.random.Generator) -> tuple[dict[str, float], Study]:
-    """A truth that can be solved, and data."""
-    failure = ""
-    for _ in range(PATIENCE):
-        theta = np.array([float(parameter.prior.sample(rng, 1)[0]) for parameter in problem.free])
-        prediction = problem.predict(theta)
-        if not prediction.failure:
-            return dict(zip(problem.names, theta.tolist(), strict=True)), simulated_study(
-                problem, prediction.value, problem.values(theta), rng
-            )
-        failure = prediction.failure
-    raise MscError(f"{PATIENCE} truths in a row could not be solved: {failure}")
-
-
-def simulated_study(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> Study:
-    """Replace every value of a study by one that the model could have given, under the limits of its row.
-
-    Parameters
-    ----------
-    problem : Problem
-        Binds the study.
-    f : array of shape (n_rows,)
-        Predictions in the units of the outputs.
-    values : mapping of str to float
-        All parameters, in the units of the model.
-    rng : numpy.random.Generator
-        Of the noise.
-    """
-    study, records = problem.study, []
-    for i, record in enumerate(study.records):
-        output = problem.model.output(record.output)
-        count = record.n or 1 if record.kind in ("mean", "logmean") else 1
-        y = f[i]
-        if output.noise is not None:
-            y = float(np.mean(output.noise.sample(rng, np.full(count, f[i]), values)))
-        factor = factor_of(output, study.subject(record.subject), record)
-        records.append(_measured(record, y, factor, output.unit))
-    return replace(study, records=tuple(records), name=f"{study.name} SYNTHETIC", synthetic=True)
-
-
-def _measured(record: Record, y: float, factor: float, unit: str) -> Record:
-    """A value under the limits of its row, in the unit of the output."""
-    kind: Kind = "mean" if record.kind in ("mean", "logmean") else "value"
-    plain = replace(
-        record, kind=kind, value=y, lower=None, upper=None, unit=unit, sd=None, lod=None, lloq=None, uloq=None
-    )
-    low = record.upper if record.kind in ("left", "interval") else record.lloq
-    high = record.lower if record.kind == "right" else record.uloq
-    if low is not None and y < low * factor:
-        return replace(plain, kind="left", value=low * factor, upper=low * factor)
-    if high is not None and y > high * factor:
-        return replace(plain, kind="right", value=high * factor, lower=high * factor)
-    return plain
+def _row(
+    name: str, true: float, draws: np.ndarray, ranked: int, rng: np.random.Generator
+) -> tuple[str, float, int, float, float]:
+    return name, true, rank_of(true, draws, ranked, rng), float(draws.mean()), float(draws.std())

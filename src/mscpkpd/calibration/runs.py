@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -13,10 +13,13 @@ from pathlib import Path
 import pandas as pd
 
 from mscpkpd.calibration.experiment import Experiment, Ranked
+from mscpkpd.calibration.posteriors import Sampling
 from mscpkpd.calibration.ranks import Calibration, judged
 from mscpkpd.data import Study
 from mscpkpd.designs import Design
 from mscpkpd.errors import InputError, UsageError
+from mscpkpd.fitting.nuts import TARGET_ACCEPT
+from mscpkpd.fitting.workers import ONE_THREAD
 from mscpkpd.model import Model
 
 __all__ = ["calibrate"]
@@ -27,6 +30,8 @@ COLUMNS = ["study", "quantity", "truth", "rank", "mean", "sd"]
 
 Progress = Callable[[int, int], None]
 
+_WORK: list[Experiment] = []  # of this worker
+
 
 def calibrate(
     model: Model,
@@ -35,8 +40,10 @@ def calibrate(
     *,
     method: str = "nuts",
     draws: int = 250,
-    tune: int = 500,
-    chains: int = 4,
+    tune: int = 300,
+    chains: int = 2,
+    target_accept: float = TARGET_ACCEPT,
+    fix: Mapping[str, float] | None = None,
     seed: int = 0,
     cores: int | None = None,
     folder: str | Path | None = None,
@@ -55,7 +62,12 @@ def calibrate(
     method : str
         Of `fit`.
     draws, tune, chains : int
-        Of every fit.
+        Of every fit. "nuts" takes twice and again twice as many where they are too few for a rank: fewer than twice
+        as many effective draws as are ranked, or chains that do not agree.
+    target_accept : float
+        Acceptance that the sampler's step size aims at, a probability.
+    fix : mapping of str to float, optional
+        Parameters held at these values, in the units of the model.
     seed : int
         Same seed, same ranks, on any number of cores.
     cores : int, optional
@@ -78,18 +90,22 @@ def calibrate(
 
     Notes
     -----
-    Talts et al. 2018; the band by which all ranks are judged together is that of Saeilynoja et al. 2022.
+    Talts et al. 2018; the band by which all ranks are judged together is that of Saeilynoja et al. 2022. Truths are
+    parameters drawn from their priors, spreads and correlations of random effects from theirs, and random effects of
+    new groups. A worker compiles the log density once and puts the numbers of each study into it ("nuts"). Studies
+    whose draws stay too few are counted as failures; divergent transitions are counted, and their studies ranked.
     """
     if n < 20 or draws * chains < RANKED:
         raise UsageError(
             f"{n} studies, {draws * chains} draws each", expected=f"at least 20 studies with {RANKED} draws"
         )
     template = design.study(model) if isinstance(design, Design) else design
-    options = {"draws": draws, "tune": tune, "chains": chains}
-    experiment = Experiment(model, template, method, RANKED, options, seed)
+    sampling = Sampling(draws, tune, chains, target_accept)
+    experiment = Experiment(model, template, method, RANKED, sampling, dict(fix or {}), seed)
     settings = {
         "model": model.name, "values": model.values_name, "design": template.name, "digest": template.digest,
-        "method": method, **options, "seed": seed, "draws_ranked": RANKED,
+        "priors": {p.name: str(p.prior) for p in model.parameters if p.prior.is_free},
+        "method": method, **asdict(sampling), "fix": dict(fix or {}), "seed": seed, "draws_ranked": RANKED,
     }  # fmt: skip
     place = None if folder is None else _place(Path(folder), settings)
     done = {each.study: each for each in _kept(place) if each.study < n}
@@ -102,9 +118,15 @@ def calibrate(
         if progress:
             progress(len(done), n)
     ordered = [done[k] for k in range(n)]
+    effort = {
+        "seconds": round(sum(each.seconds for each in ordered), 1),
+        "divergent": sum(each.divergent > 0 for each in ordered),
+        "again": sum(each.attempts > 1 for each in ordered),
+        "censored": sum(each.censored for each in ordered) / (n * len(template.records)),
+    }
     ranks = pd.DataFrame([(each.study, *row) for each in ordered for row in each.rows], columns=COLUMNS)
     failures = {each.study: each.failure for each in ordered if each.failure}
-    return Calibration(ranks, judged(ranks, RANKED), failures, RANKED, {**settings, "studies": n})
+    return Calibration(ranks, judged(ranks, RANKED), failures, RANKED, {**settings, "studies": n, **effort})
 
 
 def _place(folder: Path, settings: dict[str, object]) -> Path:
@@ -132,7 +154,7 @@ def _kept(place: Path | None) -> Iterator[Ranked]:
             found = json.loads(line)
         except ValueError:
             continue
-        yield Ranked(found["study"], tuple(tuple(row) for row in found["rows"]), found["failure"])
+        yield Ranked(**{**found, "rows": tuple(tuple(row) for row in found["rows"])})
 
 
 def _run(experiment: Experiment, numbers: list[int], cores: int) -> Iterator[Ranked]:
@@ -140,11 +162,21 @@ def _run(experiment: Experiment, numbers: list[int], cores: int) -> Iterator[Ran
     if cores == 1 or len(numbers) < 2:
         yield from map(experiment.run, numbers)
         return
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(experiment.run, number) for number in numbers]
+    with ProcessPoolExecutor(cores, get_context("spawn"), _prepare, (experiment,)) as pool:
+        waiting = [pool.submit(_one, number) for number in numbers]
         try:
             for each in as_completed(waiting):
                 yield each.result()
         finally:
             for each in waiting:
                 each.cancel()
+
+
+def _prepare(experiment: Experiment) -> None:
+    """In a worker: the experiment of all its studies, which keeps what it compiles."""
+    os.environ.update(ONE_THREAD)  # read when JAX is loaded, which happens later
+    _WORK.append(experiment)
+
+
+def _one(number: int) -> Ranked:
+    return _WORK[-1].run(number)

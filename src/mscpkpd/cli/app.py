@@ -18,10 +18,12 @@ import typer
 from mscpkpd.cli import (
     calibrating,
     checking,
+    diagnosing,
     fitting,
     library,
     noncompartmental,
     predictive,
+    profiling,
     responding,
     scoring,
     showing,
@@ -45,7 +47,10 @@ app.command("check")(checking.check)
 app.command("fit")(fitting.fit)
 app.command("simulate")(simulating.simulate)
 app.command("nca")(noncompartmental.nca)
+app.command("diagnose")(diagnosing.diagnose)
+app.command("compare")(diagnosing.compare)
 app.command("vpc")(predictive.vpc)
+app.command("profile")(profiling.profile)
 app.command("calibrate")(calibrating.calibrate)
 app.command("score")(scoring.score)
 app.add_typer(responding.app, name="responder")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mscpkpd.cli.console import say, show_json, show_table, table_records
+from mscpkpd.cli.console import say, show_json, show_table, table_records, warn
 from mscpkpd.cli.options import (
     AmountUnit,
     Covariates,
@@ -30,6 +32,7 @@ from mscpkpd.cli.options import (
 from mscpkpd.cli.progress import progress
 from mscpkpd.cli.provenance import Record
 from mscpkpd.cli.words import in_shell_words, read_mapping, read_names, read_quantities, read_rules, read_settings
+from mscpkpd.errors import UsageError
 from mscpkpd.files import check_place
 
 if TYPE_CHECKING:
@@ -39,6 +42,11 @@ __all__ = ["fit"]
 
 MARK = "provenance.json"  # every run folder holds it
 SAMPLING = "For nuts"
+UNFINISHED = ".unfinished"  # behind the name of the run: where draws are kept until it is done
+RESUME_HELP = "Go on with an interrupted or killed fit of the same name, model, data, options and seed."
+SEARCHING = "For least_squares"
+STARTS_HELP = "Searches, all but the first from draws of the priors."
+BOOTSTRAP_HELP = "Bootstrap samples behind the intervals; 0 for the curvature."
 RANDOM_HELP = "Random effects of the fit; none for none. All that the data can tell, unless given."
 COLUMNS = ("parameter", "estimate", "lower", "upper", "unit")
 SAMPLED = (("r_hat", ".4f", "R-hat"), ("ess", ".0f", "ESS"), ("learned", ".2f", "learned"))
@@ -65,6 +73,9 @@ def fit(
     draws: Annotated[int, typer.Option(min=1, help="Draws kept, each chain.", rich_help_panel=SAMPLING)] = 1000,
     tune: Annotated[int, typer.Option(min=1, help="Warm-up draws, each chain.", rich_help_panel=SAMPLING)] = 1000,
     chains: Annotated[int, typer.Option(min=1, help="Number of chains.", rich_help_panel=SAMPLING)] = 4,
+    resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP, rich_help_panel=SAMPLING)] = False,
+    starts: Annotated[int, typer.Option(min=1, help=STARTS_HELP, rich_help_panel=SEARCHING)] = 1,
+    bootstrap: Annotated[int, typer.Option(min=0, help=BOOTSTRAP_HELP, rich_help_panel=SEARCHING)] = 0,
     layout: Layout = "tidy",
     sheet: Sheet = None,
     decimal: Decimal = ".",
@@ -82,6 +93,7 @@ def fit(
     """Fit a model to a study; the summary says what the data taught about each parameter."""
     record = Record(ctx.obj, seed)
     check_place(out, MARK)
+    kept = _draws_place(out, method, resume=resume)
     learned, held = read_names(free, "--free"), read_settings(fix, "--fix")
     varying = False if random == "none" else read_names(random, "--random")
     from mscpkpd.data import read_study
@@ -99,14 +111,17 @@ def fit(
     with in_shell_words(*table):
         study = read_study(data, **table)
     with (
-        in_shell_words("method", "free", "fix", "random", "draws", "tune", "chains", "covariates"),
+        in_shell_words(
+            "method", "free", "fix", "random", "draws", "tune", "chains", "covariates", "starts", "bootstrap"
+        ),
         progress(f"{method}, {data.name}") as tell,
+        _kept_draws(kept),
     ):
         if method == "nuts":
             tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw
         found = fit_model(
             chosen, study, method, free=learned, fix=held or None, seed=seed, draws=draws, tune=tune, chains=chains,
-            progress=tell, random=varying,
+            progress=tell, random=varying, folder=kept, starts=starts, bootstrap=bootstrap,
         )  # fmt: skip
     from mscpkpd.report import write_fit_run
 
@@ -114,11 +129,39 @@ def fit(
     found = replace(found, settings={**record.content(*used), **found.settings})
     text = "\n".join(_lines(found))
     write_fit_run(found, out, f"{record.command}\n\n{text}\n{found}")
+    if kept is not None:
+        shutil.rmtree(kept)
     if as_json:
         show_json(_json(found, out))
     else:
         _show(found, out)
     return 0 if found.converged else 3
+
+
+def _draws_place(out: Path, method: str, *, resume: bool) -> Path | None:
+    """Folder of draws beside the run; None for a method that keeps none."""
+    if method != "nuts":
+        if resume:
+            raise UsageError(f"--resume with --method {method}", expected="nuts, whose draws are kept as they come")
+        return None
+    place = out.absolute().with_name(out.name + UNFINISHED)
+    if resume and not place.exists():
+        raise UsageError(f"nothing to resume: there is no {place}", hint="the same command without --resume")
+    if place.exists() and not resume:
+        hint = f"--resume to go on, or remove {place} to start anew"
+        raise UsageError("an interrupted fit of this name is kept", where=str(place), hint=hint)
+    return place
+
+
+@contextmanager
+def _kept_draws(place: Path | None) -> Iterator[None]:
+    """Say where draws are when their sampling is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if place is not None and place.exists():
+            warn(f"mscpkpd: what was drawn is kept in {place}; the same command with --resume goes on")
+        raise
 
 
 def _show(found: Fit, out: Path) -> None:

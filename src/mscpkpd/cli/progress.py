@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Protocol
 
 __all__ = ["Steps", "progress", "steps"]
 
 EVERY_SECONDS = 5.0
 
-Steps = Callable[[str, int, int], None]  # name of the step, done, wanted
+
+class Steps(Protocol):
+    """What is called with the name of a step, done, wanted, and what else is known, in words."""
+
+    def __call__(self, step: str, done: int, wanted: int, words: str = "", /) -> None:
+        """Report."""
+
+
+class Step(Protocol):
+    """The same for one step."""
+
+    def __call__(self, done: int, wanted: int, words: str = "", /) -> None:
+        """Report."""
 
 
 @contextmanager
-def progress(step: str) -> Iterator[Callable[[int, int], None]]:
+def progress(step: str) -> Iterator[Step]:
     """Show one step; yields what to call with done and wanted."""
     with steps() as report:
         yield partial(report, step)
@@ -41,10 +54,11 @@ def _bars() -> Iterator[Steps]:
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
 
-        def report(step: str, done: int, wanted: int) -> None:
+        def report(step: str, done: int, wanted: int, words: str = "", /) -> None:
             if step not in tasks:
                 tasks[step] = bars.add_task(step)
-            bars.update(tasks[step], completed=done, total=wanted)
+            shown = f"{step}, {words}" if words else step
+            bars.update(tasks[step], completed=done, total=wanted, description=shown)
 
         yield report
 
@@ -56,14 +70,15 @@ class _Lines:
         self.step, self.last = "", 0.0
         self.first = (0.0, 0)  # when the step began to move, and where: preparation says nothing of its pace
 
-    def __call__(self, step: str, done: int, wanted: int) -> None:
+    def __call__(self, step: str, done: int, wanted: int, words: str = "", /) -> None:
         now = time.monotonic()
         if step != self.step or self.first[1] == 0:
             self.first = (now, done)
         if step == self.step and now - self.last < EVERY_SECONDS:
             return
         self.step, self.last = step, now
-        sys.stderr.write(f"{step}: {done} of {wanted}{self._left(done, wanted, now)}\n")
+        known = f", {words}" if words else ""
+        sys.stderr.write(f"{step}: {done} of {wanted}{known}{self._left(done, wanted, now)}\n")
         sys.stderr.flush()
 
     def _left(self, done: int, wanted: int, now: float) -> str:

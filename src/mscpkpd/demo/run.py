@@ -206,7 +206,7 @@ def _sampled(run: _Run, model: Model, study: Study, part: str, stage: str, shown
     start = fit(model, study, "least_squares")
     found = fit(
         model, study, "nuts", start=start, seed=run.seed, draws=how.draws, tune=how.tune, chains=how.chains,
-        progress=lambda done, wanted: run.tell(stage, done, wanted),
+        progress=lambda done, wanted, _: run.tell(stage, done, wanted),
     )  # fmt: skip
     return _kept(run, found, part, shown)
 

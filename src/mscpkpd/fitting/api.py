@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from mscpkpd.data import Study
 from mscpkpd.data.dose_properties import SPREADS, UNUSED
 from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
-from mscpkpd.fitting.draws import INTERVAL, Check
+from mscpkpd.fitting.draws import Check
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
 from mscpkpd.fitting.replicates import observe, row_frame
 from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
-from mscpkpd.fitting.sampled import Sampling, sampled_fit, table_of
+from mscpkpd.fitting.sampled import Sampling, sampled_fit
+from mscpkpd.fitting.trust import trust_checks
 from mscpkpd.model import Model
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclear_columns
@@ -28,15 +30,11 @@ from mscpkpd.problem import Problem, pose, refuse_impossible_rows, refuse_unclea
 if TYPE_CHECKING:
     import pymc
 
-    from mscpkpd.fitting.least_squares import Estimate
-
 __all__ = ["fit", "load_fit", "to_pymc"]
 
 METHODS = ("least_squares", "map", "foce", "focei", "laplace", "nuts")
 POPULATION = ("foce", "focei", "laplace")  # methods that are about random effects
 PREDICTIVE_DRAWS = 400
-ASYMPTOTIC_DRAWS = 4000
-LARGEST_ERROR = 1e3  # on the transformed scale: beyond it an estimate says nothing
 
 
 def fit(
@@ -55,6 +53,9 @@ def fit(
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
     random: Collection[str] | bool | None = None,
+    folder: str | Path | None = None,
+    starts: int = 1,
+    bootstrap: int = 0,
 ) -> Fit:
     """Fit a model to a study.
 
@@ -84,10 +85,17 @@ def fit(
     target_accept : float
         Acceptance that the sampler's step size aims at, a probability.
     progress : callable, optional
-        Receives draws done and draws wanted, both over all chains.
+        Receives what is done, what is wanted, both over all chains, and words: divergences, step size.
     random : collection of str, bool or None
         Which of the random effects that the model declares are in the fit: "CL" for all its levels, "CL:lot" for one.
         By default all that the data can tell, and the notes name the others; False for none.
+    folder : str or Path, optional
+        Where "nuts" keeps draws as they come (Zarr). The same call goes on from there after an interruption or a kill.
+    starts : int
+        Searches of "least_squares", all but the first from draws of the priors; the notes say where they ended.
+    bootstrap : int
+        Samples of subjects (of rows where there are fewer than 5) behind the intervals of "least_squares"; 0 for
+        intervals from the curvature.
 
     Returns
     -------
@@ -104,6 +112,8 @@ def fit(
         If nothing is left to learn, the options contradict each other, or nothing varies where the method needs it.
     FitError
         If the model cannot be solved where the search starts.
+    InputError
+        If the folder holds draws of another model, other data, options or seed.
 
     Notes
     -----
@@ -119,6 +129,10 @@ def fit(
             f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
             expected="counts of at least 1 and an acceptance between 0 and 1",
         )
+    if method != "least_squares" and (starts != 1 or bootstrap):
+        raise UsageError(f"starts={starts}, bootstrap={bootstrap} with {method}", expected="method='least_squares'")
+    if folder is not None and method != "nuts":
+        raise UsageError(f"folder={str(folder)!r} with {method}", expected="method='nuts', whose draws are kept")
     if method == "least_squares":
         if random:
             hint = "method='focei', 'map' or 'nuts', or one subject at a time"
@@ -131,9 +145,11 @@ def fit(
     refuse_unclear_columns(problem, free)
     refuse_impossible_rows(problem)
     began = time.time()
-    sampling = Sampling(draws, tune, chains, cores, target_accept)
+    sampling = Sampling(draws, tune, chains, cores, target_accept, None if folder is None else Path(folder))
     if population is None:
-        outcome = _least_squares(problem, choose=free is None)
+        from mscpkpd.fitting.estimated import Searching, estimated_fit
+
+        outcome = estimated_fit(problem, Searching(starts, bootstrap, cores), seed, progress, choose=free is None)
     elif method != "nuts":
         outcome = _approximate(population, method, seed)
     else:
@@ -155,9 +171,10 @@ def fit(
     predictions = outcome.predictions
     if predictions is None:
         predictions = _predictions(problem, outcome.posterior, seed)
+    levels = [level.name for level in population.levels] if population else []
     return Fit(
-        problem.model, study, method, outcome.table, outcome.posterior, outcome.draws, outcome.checks, notes,
-        predictions, settings, outcome.individuals,
+        problem.model, study, method, outcome.table, outcome.posterior, outcome.draws,
+        _judged(problem, outcome, predictions, method, levels), notes, predictions, settings, outcome.individuals,
     )  # fmt: skip
 
 
@@ -168,6 +185,7 @@ def to_pymc(
     free: Collection[str] | None = None,
     fix: Mapping[str, float] | None = None,
     random: Collection[str] | bool | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> pymc.Model:
     """Translate a model and a study into an ordinary PyMC model.
 
@@ -182,6 +200,10 @@ def to_pymc(
     random : collection of str, bool or None
         Random effects, as in `fit`: spreads are ``omega_sd_CL``, effects ``eta_CL`` over the groups of their level,
         sampled in units of their spread.
+    given : mapping of str to PyTensor expression, optional
+        Parameters that you define yourself, in the units of the model, with your own prior or as a formula: one
+        value, or one for each subject in the order of ``study.subjects``, as a covariate gives. Their priors in the
+        model file do not act.
 
     Returns
     -------
@@ -198,21 +220,67 @@ def to_pymc(
 
     Notes
     -----
+    Called within a ``with pymc.Model():`` block, it adds to that model; there `given` may use your variables.
     The prediction is one PyTensor operation with the engine's exact Jacobian. Parameters that no observed output
     depends on are not in the model: their posterior is their prior.
     """
     from mscpkpd.fitting.bayes import build_pymc
     from mscpkpd.fitting.hierarchy import build_hierarchy
 
-    population = pose_population(model, study, free, fix, random=random)
+    population = pose_population(
+        model, study, _with_given(model, free, given), fix, random=random, by_subject=bool(given)
+    )
+    _refuse_useless(given or {}, population)
     refuse_unclear_columns(population.problem, free)
     if population.sampled_by == "exact":  # then JAX is at hand, and samplers that want JAX find the engine
         from mscpkpd.fitting.traced import teach_jax
 
         teach_jax()
-    if population.levels:
-        return build_hierarchy(population)
+    if population.levels or given:
+        return build_hierarchy(population, given=given)
     return build_pymc(population.problem)
+
+
+def _with_given(model: Model, free: Collection[str] | None, given: Mapping[str, Any] | None) -> Collection[str] | None:
+    known = [parameter.name for parameter in model.parameters]
+    for name in given or {}:
+        if name not in known:
+            raise UnknownName.among("parameter", name, known)
+    return free if free is None else tuple(dict.fromkeys((*free, *(given or {}))))
+
+
+def _refuse_useless(given: Mapping[str, Any], population: Population) -> None:
+    """A given parameter must be one that the data depend on, and have a shape that means something."""
+    problem = population.problem
+    for name, value in given.items():
+        if name not in problem.names:
+            raise UsageError(
+                f"'{name}' is given, but is not among the parameters to learn",
+                expected=f"one of {', '.join(problem.names)}",
+                hint="a prior in the model file, and an observed output that depends on it",
+            )
+        shape: tuple[int | None, ...] = getattr(getattr(value, "type", value), "shape", ())
+        subjects = len(problem.study.subjects)
+        if len(shape) > 1 or (len(shape) == 1 and shape[0] not in (None, subjects)):
+            raise UsageError(
+                f"'{name}' is given with shape {tuple(shape)}",
+                expected=f"one value, or one for each of the {subjects} subjects of the study, in its order",
+            )
+        if len(shape) == 1 and name not in population.positions:
+            raise UsageError(f"'{name}' of the noise is given for each subject", expected="one value for all")
+
+
+def _judged(
+    problem: Problem, outcome: Outcome, predictions: pd.DataFrame, method: str, levels: Collection[str]
+) -> tuple[Check, ...]:
+    """Checks of the method, between what the design can tell and what the residuals say."""
+    found = dict(zip(outcome.table["parameter"], outcome.table["estimate"], strict=True))
+    estimates = np.array([found.get(p.name, p.start) for p in problem.free], dtype=float)
+    before, after = trust_checks(
+        problem, predictions["predicted"].to_numpy(float), problem.values(estimates), outcome.table, method=method,
+        levels=levels,
+    )  # fmt: skip
+    return (*before, *outcome.checks, *after)
 
 
 def _started(problem: Problem, start: Fit | None) -> Problem:
@@ -288,81 +356,6 @@ def _notes_of_sampling(problem: Problem) -> Iterator[str]:
     single = [f"'{name}'" for name, own in counts.items() if len(own) > 1 and max(own.values()) == 1]
     if single:
         yield f"one value for each subject: the noise of {', '.join(single)} contains the spread between subjects (T9)"
-
-
-def _least_squares(problem: Problem, *, choose: bool) -> Outcome:
-    from mscpkpd.fitting.least_squares import estimate, identified, quantile
-
-    names, reasons = identified(problem) if choose else (problem.names, {})
-    if not names:
-        raise UsageError(
-            "the design identifies no parameter", hint="--free a,b, or fit with method='nuts', which uses the priors"
-        )
-    found = estimate(problem, names)
-    if choose:  # judged again where the data are, with the noise that they show
-        problem = _moved(problem, found)
-        again, reasons = identified(problem)
-        found = found if set(again) == set(names) else estimate(problem, again or names)
-    reach = quantile(found.degrees, INTERVAL)
-    priors = {p.name: p.prior for p in problem.free}
-    errors = np.sqrt(np.diag(found.covariance))
-    rows = []
-    for name, z, error in zip(found.names, found.free_values, errors, strict=True):
-        prior = priors[name]
-        lower, upper = sorted(float(prior.from_free(z + k * reach * error)) for k in (-1, 1))
-        sd = float(abs(prior.dx_dz(z)) * error)
-        rows.append(
-            {"parameter": name, "estimate": float(prior.from_free(z)), "lower": lower, "upper": upper, "sd": sd,
-             "unit": problem.model.parameter(name).unit, "note": ""}
-        )  # fmt: skip
-    for name, value in found.noise.items():
-        unit = problem.model.parameter(name).unit
-        rows.append({"parameter": name, "estimate": value, "unit": unit, "note": "from the residuals"})
-    table = table_of(rows, f"optimum with {INTERVAL:.0%} asymptotic interval, transformed scale")
-    notes = tuple(f"{name} held at {problem.model.parameter(name).value:.4g}: {why}" for name, why in reasons.items())
-    if notes:
-        notes = (
-            "every estimate is conditional on the values held; method='nuts' lets them vary within their priors",
-            *notes,
-        )
-    posterior = _asymptotic(problem, found.names, found.free_values, found.covariance, found.noise)
-    settings = {"degrees_of_freedom": found.degrees, "message": found.message}
-    return Outcome(found.names, table, posterior, None, _estimate_checks(found, errors), notes, settings)
-
-
-def _moved(problem: Problem, found: Estimate) -> Problem:
-    """The same problem, starting from estimates."""
-    priors = {p.name: p.prior for p in problem.free}
-    values = {n: float(priors[n].from_free(z)) for n, z in zip(found.names, found.free_values, strict=True)}
-    values.update(found.noise)
-    return replace(problem, free=tuple(replace(p, start=values.get(p.name, p.start)) for p in problem.free))
-
-
-def _estimate_checks(found: Any, errors: np.ndarray) -> tuple[Check, ...]:
-    finite = bool(np.all(np.isfinite(errors)) and np.all(errors < LARGEST_ERROR))
-    stuck = [n for n in found.names if _at_bound(found.result.params[f"z_{n}"])]
-    undetermined = "The data do not determine all parameters; free fewer."
-    at_edge = f"At the edge of its prior: {', '.join(stuck)}; fix it or use method='nuts'."
-    return (
-        Check("optimum", found.success, f"The optimiser ended with: {found.message}"),
-        Check("errors", finite, "Standard errors exist." if finite else undetermined),
-        Check("bounds", not stuck, at_edge if stuck else "No estimate is at a bound."),
-    )
-
-
-def _at_bound(parameter: Any) -> bool:
-    room = 1e-4 * (parameter.max - parameter.min)
-    return bool(parameter.value - parameter.min < room or parameter.max - parameter.value < room)
-
-
-def _asymptotic(
-    problem: Problem, names: tuple[str, ...], z: np.ndarray, covariance: np.ndarray, noise: Mapping[str, float]
-) -> Posterior:
-    rng = np.random.default_rng(0)  # fixed: these draws are a way to write down a normal distribution
-    normal = rng.multivariate_normal(z, covariance, size=ASYMPTOTIC_DRAWS, method="svd")
-    priors = {p.name: p.prior for p in problem.free}
-    values = {name: np.asarray(priors[name].from_free(normal[:, k]))[None] for k, name in enumerate(names)}
-    return Posterior({**values, **{name: np.full((1, ASYMPTOTIC_DRAWS), x) for name, x in noise.items()}})
 
 
 def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFrame:

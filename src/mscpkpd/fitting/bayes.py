@@ -21,7 +21,7 @@ from mscpkpd.observations import Rows
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem
 
-__all__ = ["THETA", "build_pymc", "density_of", "likelihood", "natural_of", "placed", "variable"]
+__all__ = ["FRAME", "THETA", "build_pymc", "density_of", "likelihood", "natural_of", "placed", "variable"]
 
 FRAME, THETA = "frame", "theta"
 TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero

@@ -1,59 +1,59 @@
-"""One worker of a sampled fit: ``python -m mscpkpd.fitting.chain JOB`` runs chains and reports as it goes.
-
-Chains run in processes of their own because the solver holds Python's global lock. A worker is a plain program, not
-a fork, so that scripts and notebooks need no guard. It speaks JSON lines on standard output.
-"""
+"""Chains of a sampled fit in one worker, each stretch written to disk as it is drawn."""
 
 from __future__ import annotations
 
-import json
-import pickle
-import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mscpkpd.fitting.draws import arrays_of
 from mscpkpd.fitting.frame import Frame
-from mscpkpd.fitting.parametrization import draw_names
+from mscpkpd.fitting.kept import Leg, Place, so_far
+from mscpkpd.fitting.workers import Say
 from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 
-__all__ = ["Job", "compile_problem", "run_chain"]
+__all__ = ["Chains", "compile_problem", "run_leg"]
 
 EVERY_SECONDS = 1.0
 TOLL = "draws_passed"
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a worker is asked to do.
+@dataclass(frozen=True, eq=False)
+class Chains:
+    """What a worker is asked to draw.
 
     Attributes
     ----------
     problem : Problem or Population
     frame : Frame
         Coordinates in which the posterior is about standard normal.
-    draws, tune : int
+    legs : tuple of Leg
+        One after the other.
     target_accept : float
-    chains : tuple of (int, int)
-        Number and seed of each chain to run.
     folder : str
-        Where results go, one file per chain.
+        Where draws go.
     """
 
     problem: Problem | Population
     frame: Frame
-    draws: int
-    tune: int
+    legs: tuple[Leg, ...]
     target_accept: float
-    chains: tuple[tuple[int, int], ...]
     folder: str
+
+    def run(self, say: Say) -> None:
+        """Draw."""
+        meter = _Meter(say)
+        compiled = compile_problem(self.problem, self.frame, meter)
+        place = Place(Path(self.folder))
+        for leg in self.legs:
+            meter.begin(leg, place.store(leg))
+            run_leg(compiled, leg, place, self.target_accept)
+            meter.end()
 
 
 def compile_problem(problem: Problem | Population, frame: Frame, passed: Callable[[], None]) -> Any:
@@ -81,59 +81,58 @@ def compile_problem(problem: Problem | Population, frame: Frame, passed: Callabl
         return nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax", freeze_model=False)
 
 
-def run_chain(compiled: Any, job: Job, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Sample one chain.
+def run_leg(compiled: Any, leg: Leg, place: Place, target_accept: float) -> None:
+    """Draw one stretch of a chain into its store.
 
-    Returns
-    -------
-    posterior, statistics : dict of str to array of shape (1, n_draws)
+    Raises
+    ------
+    KeyboardInterrupt
+        If the sampler was told to stop; what was drawn is in the store.
     """
     import nutpie
 
-    trace = nutpie.sample(
-        compiled, draws=job.draws, tune=job.tune, chains=1, cores=1, seed=seed, progress_bar=False,
-        target_accept=job.target_accept, save_warmup=False,
+    store = place.store(leg)
+    store.mkdir(parents=True)
+    if leg.start is not None:
+        compiled = begun_at(compiled, leg.start)
+    nutpie.sample(
+        compiled, draws=leg.draws, tune=leg.tune, chains=1, cores=1, seed=leg.seed, progress_bar=False,
+        target_accept=target_accept, return_raw_trace=True, zarr_store=nutpie.zarr_store.LocalStore(str(store)),
     )  # fmt: skip
-    values, statistics = arrays_of(trace, "theta")
-    return {name: values[..., k] for k, name in enumerate(drawn(job.problem))}, statistics
+    if so_far(store)[0] < leg.draws:  # nutpie takes an interrupt for the end
+        raise KeyboardInterrupt
+    place.finish(leg)
 
 
-def drawn(problem: Problem | Population) -> tuple[str, ...]:
-    """Names of what a sampler draws."""
-    return draw_names(problem) if isinstance(problem, Population) else problem.names
+def begun_at(compiled: Any, start: np.ndarray) -> Any:
+    """The same compiled model, whose chains begin at a point without jitter."""
+    # nutpie has one name for it in what numba compiled, and another in what JAX compiled
+    begin = next(each.name for each in fields(compiled) if each.name in ("initial_point_func", "_make_initial_points"))
+    return replace(compiled, **{begin: lambda _: start.copy()})
 
 
 class _Meter:
-    """Counts draws and says so about once a second."""
+    """Counts draws and says so about once a second, with what the store shows by then."""
 
-    def __init__(self) -> None:
-        self.chain, self.drawn, self.last = -1, 0, 0.0
+    def __init__(self, say: Say) -> None:
+        self.say, self.drawn, self.last = say, 0, 0.0
+        self.leg, self.store = Leg(-1, 0, 0, 0, 0), Path()
+
+    def begin(self, leg: Leg, store: Path) -> None:
+        self.leg, self.store, self.drawn = leg, store, 0
+
+    def end(self) -> None:
+        self.drawn = self.leg.tune + self.leg.draws
+        self._report()
 
     def __call__(self) -> None:
         self.drawn += 1
-        now = time.monotonic()
-        if now - self.last > EVERY_SECONDS:
-            self.last = now
-            _say(chain=self.chain, drawn=self.drawn)
+        if time.monotonic() - self.last > EVERY_SECONDS:
+            self._report()
 
-
-def main(path: str) -> int:
-    """Run the job in the file at `path`; one JSON line per report."""
-    job: Job = pickle.loads(Path(path).read_bytes())  # noqa: S301 (written by our own parent process)
-    meter = _Meter()
-    compiled = compile_problem(job.problem, job.frame, meter)
-    for number, seed in job.chains:
-        meter.chain, meter.drawn = number, 0
-        result = run_chain(compiled, job, seed)
-        (Path(job.folder) / f"chain-{number}.pickle").write_bytes(pickle.dumps(result))
-        _say(chain=number, drawn=job.draws + job.tune)
-    return 0
-
-
-def _say(**what: Any) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))
+    def _report(self) -> None:
+        _, diverging, step = so_far(self.store)
+        self.last = time.monotonic()
+        self.say(
+            chain=self.leg.chain, drawn=min(self.drawn, self.leg.tune + self.leg.draws), diverging=diverging, step=step
+        )

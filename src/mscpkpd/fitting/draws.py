@@ -110,10 +110,11 @@ def diagnose(posterior: Draws, sample_stats: Draws) -> tuple[pd.DataFrame, tuple
             float(arviz.ess(np.asarray(values), method="tail", prob=TAILS)),
         ]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["r_hat", "ess_bulk", "ess_tail"])
-    return table, _sampler_checks(table, sample_stats)
+    shapes = [np.shape(values) for values in posterior.values()]
+    return table, _sampler_checks(table, sample_stats, shapes[0] if shapes else (0, 0))
 
 
-def _sampler_checks(table: pd.DataFrame, stats: Draws) -> tuple[Check, ...]:
+def _sampler_checks(table: pd.DataFrame, stats: Draws, draws: tuple[int, ...]) -> tuple[Check, ...]:
     rhat, worst = float(table["r_hat"].max()), str(table["r_hat"].idxmax())
     ess = float(table[["ess_bulk", "ess_tail"]].min().min())
     diverging = int(np.sum(stats["diverging"])) if "diverging" in stats else 0
@@ -121,6 +122,7 @@ def _sampler_checks(table: pd.DataFrame, stats: Draws) -> tuple[Check, ...]:
     more = "the chains do not agree yet; take more draws."
     tighter = "parts of the posterior were not reached; fix a parameter or give a tighter prior."
     return (
+        _enough(draws),
         _check(
             "r_hat",
             rhat <= RHAT_LIMIT,
@@ -141,6 +143,14 @@ def _sampler_checks(table: pd.DataFrame, stats: Draws) -> tuple[Check, ...]:
             tighter,
         ),
     )
+
+
+def _enough(shape: tuple[int, ...]) -> Check:
+    """R-hat and effective sample sizes of few draws say nothing, whatever they are."""
+    chains, draws = shape[:2]
+    each = f"{draws} draw{'s' * (draws != 1)} in each of {chains} chain{'s' * (chains != 1)}"
+    few = f"fewer than {ESS_LIMIT} in all, too few to judge or to use; take 1000 in each of 4 chains."
+    return _check("draws", chains * draws >= ESS_LIMIT, each, "enough to judge.", few)
 
 
 def _check(name: str, holds: object, finding: str, good: str, advice: str) -> Check:

@@ -54,6 +54,15 @@ class Frame:
             z[i], z[j] = np.logaddexp(0.0, d) - s, np.logaddexp(0.0, -d) - s
         return z
 
+    def find(self, z: np.ndarray) -> np.ndarray:
+        """Coordinates of the transformed parameters `z`, shape (n_free,): the inverse of `place`."""
+        z = np.array(z, dtype=float)
+        if self.exchange:
+            i, j = self.exchange
+            a, b = z[i], z[j]
+            z[i], z[j] = np.logaddexp(-a, -b), a - b
+        return np.asarray(np.linalg.solve(self.axes, z - self.center))
+
 
 def find_frame(problem: Problem) -> Frame:
     """Approximate the posterior of a problem.

@@ -23,7 +23,9 @@ from mscpkpd.variability import Level, Scale
 __all__ = ["build_hierarchy"]
 
 
-def build_hierarchy(population: Population, frame: Frame | None = None) -> pm.Model:
+def build_hierarchy(
+    population: Population, frame: Frame | None = None, given: Mapping[str, Any] | None = None
+) -> pm.Model:
     """Translate a population.
 
     Parameters
@@ -32,6 +34,9 @@ def build_hierarchy(population: Population, frame: Frame | None = None) -> pm.Mo
     frame : Frame, optional
         Coordinates for a sampler, as in `build_pymc`: the deterministic ``theta`` then holds all of
         `draw_names`.
+    given : mapping of str to PyTensor expression, optional
+        Free parameters that have an expression in place of their prior: one value, or one per subject of the study,
+        for a population that keeps its subjects apart. Not with a frame.
 
     Returns
     -------
@@ -44,12 +49,17 @@ def build_hierarchy(population: Population, frame: Frame | None = None) -> pm.Mo
     ------
     ParameterError
         For a prior that has no PyMC form.
+
+    Notes
+    -----
+    Within the context of a PyMC model, everything is added to that model.
     """
     problem = population.problem
     coords: dict[str, Any] = {"row": np.arange(len(problem.rows))}
     coords |= {level.name: list(level.labels) for level in population.levels}
-    with pm.Model(coords=coords) as model:
-        free, etas = _named(population) if frame is None else _framed(population, frame)
+    with pm.modelcontext(None) if pm.Model.get_context(error_if_none=False) else pm.Model() as model:
+        model.add_coords(coords)
+        free, etas = _named(population, given or {}) if frame is None else _framed(population, frame)
         prediction = CaseOp(population)(_values(population, free, etas))[0]
         if frame is None:
             pm.Deterministic("prediction", prediction, dims="row")
@@ -77,11 +87,20 @@ def _values(population: Population, free: Mapping[str, Any], etas: Sequence[Any]
     cases = len(population.group)
     for name in population.moving:
         k = population.positions[name]
-        value = free[name] * pt.ones(cases) if name in free else table[k]
+        value = _of_cases(population, free[name]) * pt.ones(cases) if name in free else table[k]
         if name in added:
             value = _from_free(scales[name], _to_free(scales[name], value) + added[name])
         table = pt.set_subtensor(table[k], value)
     return table
+
+
+def _of_cases(population: Population, value: Any) -> Any:
+    """One value for all, or that of the subject of each case."""
+    if pt.as_tensor_variable(value).ndim == 0:
+        return value
+    first = [int(np.flatnonzero(population.case == c)[0]) for c in range(len(population.group))]
+    order = {subject.id: k for k, subject in enumerate(population.problem.study.subjects)}
+    return value[np.array([order[population.problem.rows.subject[row]] for row in first])]
 
 
 def _to_free(scale: Scale, x: Any) -> Any:
@@ -99,8 +118,11 @@ def _from_free(scale: Scale, z: Any) -> Any:
 # ---- with a variable for everything ----------------------------------------------------------------------------------
 
 
-def _named(population: Population) -> tuple[dict[str, Any], list[Any]]:
-    free = {parameter.name: variable(parameter.name, parameter.prior) for parameter in population.problem.free}
+def _named(population: Population, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    free = {
+        parameter.name: given[parameter.name] if parameter.name in given else variable(parameter.name, parameter.prior)
+        for parameter in population.problem.free
+    }
     return free, [_level_variables(population, level) for level in population.levels]
 
 

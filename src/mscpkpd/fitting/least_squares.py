@@ -8,7 +8,7 @@ its log probability: r = sqrt(-2 log P).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lmfit
@@ -19,7 +19,7 @@ from mscpkpd.errors import FitError
 from mscpkpd.fitting.residuals import Residuals
 from mscpkpd.problem import Problem
 
-__all__ = ["Estimate", "estimate", "identified"]
+__all__ = ["Estimate", "estimate", "identified", "moved", "quantile"]
 
 ROUNDS = 4
 # A parameter counts as identified if the data alone say at least as much about it as its prior does: their standard
@@ -105,7 +105,7 @@ def _reason(relative: float) -> str:
     return f"the data alone would leave it {relative:.2g} times its prior SD"
 
 
-def estimate(problem: Problem, names: Collection[str]) -> Estimate:
+def estimate(problem: Problem, names: Collection[str], times: np.ndarray | None = None) -> Estimate:
     """Fit the named parameters, the others held at the model's values.
 
     Parameters
@@ -113,6 +113,8 @@ def estimate(problem: Problem, names: Collection[str]) -> Estimate:
     problem : Problem
     names : collection of str
         Free parameters to estimate, without noise parameters.
+    times : array of shape (n_rows,), optional
+        How often each row counts; once unless given.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def estimate(problem: Problem, names: Collection[str]) -> Estimate:
     Levenberg-Marquardt through lmfit with the engine's exact Jacobian; bounds are the 1e-6 and 1 - 1e-7 quantiles of
     the priors.
     """
-    work = Residuals(problem, tuple(name for name in problem.names if name in names))
+    work = Residuals(problem, tuple(name for name in problem.names if name in names), times)
     if len(work) < len(work.names):
         raise FitError(
             f"{len(work.names)} parameters from {len(work)} rows", expected="at least as many rows as parameters"
@@ -143,7 +145,8 @@ def estimate(problem: Problem, names: Collection[str]) -> Estimate:
         z, minimizer, result = _round(work, z)
     information = work.jacobian(z).T @ work.jacobian(z)
     covariance = np.linalg.pinv(information) if work.names else np.zeros((0, 0))
-    degrees = float(len(work) - len(work.names)) if work.scales else float("inf")
+    count = len(work) if times is None else float(np.sum(times))
+    degrees = float(count - len(work.names)) if work.scales else float("inf")
     noise = {name: work.values[name] for name in work.scales}
     final = minimizer
 
@@ -153,6 +156,14 @@ def estimate(problem: Problem, names: Collection[str]) -> Estimate:
     return Estimate(
         work.names, z, covariance, noise, degrees, bool(result.success), str(result.message), result, interval
     )
+
+
+def moved(problem: Problem, found: Estimate) -> Problem:
+    """The same problem, starting from estimates."""
+    priors = {p.name: p.prior for p in problem.free}
+    values = {n: float(priors[n].from_free(z)) for n, z in zip(found.names, found.free_values, strict=True)}
+    values.update(found.noise)
+    return replace(problem, free=tuple(replace(p, start=values.get(p.name, p.start)) for p in problem.free))
 
 
 def quantile(degrees: float, probability: float) -> float:

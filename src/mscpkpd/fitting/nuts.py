@@ -1,46 +1,34 @@
-"""Run the chains of a sampled fit in worker processes and gather what they drew."""
+"""Chains of a sampled fit: in worker processes, kept on disk as they are drawn, and gathered."""
 
 from __future__ import annotations
 
-import json
-import os
-import pickle
-import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from queue import Empty, Queue
+from typing import Any, TypeVar
 
 import numpy as np
 
-from mscpkpd.errors import FitError
-from mscpkpd.fitting.chain import Job
+from mscpkpd.fitting.chain import Chains
 from mscpkpd.fitting.frame import Frame, find_frame
-from mscpkpd.fitting.parametrization import parametrized
+from mscpkpd.fitting.kept import Leg, Place
+from mscpkpd.fitting.parametrization import draw_names, parametrized
+from mscpkpd.fitting.workers import run_jobs, workers_for
 from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 
-__all__ = ["TARGET_ACCEPT", "Progress", "sample_chains"]
+__all__ = ["TARGET_ACCEPT", "Arrays", "Progress", "drawing_place", "framed", "sample_chains"]
 
 # Few data leave narrow tails, where parameters exchange roles; there the usual 0.8 takes steps that diverge.
 TARGET_ACCEPT = 0.95
 
-# A worker has a core to itself, and sums in one order.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "JAX_PLATFORMS": "cpu",  # a chain evaluates few subjects at a time, which an accelerator does more slowly
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-}
-
-# Called with the draws done so far and the draws wanted, warm-up included, over all chains.
-Progress = Callable[[int, int], None]
+# Called with what is done and what is wanted, warm-up included, over all chains, and with what else is known in words.
+Progress = Callable[[int, int, str], None]
 
 Arrays = dict[str, np.ndarray]
+Posed = TypeVar("Posed", Problem, Population)
 
 
 def sample_chains(
@@ -54,6 +42,7 @@ def sample_chains(
     target_accept: float = TARGET_ACCEPT,
     progress: Progress | None = None,
     frame: Frame | None = None,
+    folder: Path | None = None,
 ) -> tuple[Arrays, Arrays]:
     """Sample chains of a problem.
 
@@ -69,9 +58,11 @@ def sample_chains(
     target_accept : float
         Acceptance that the step size aims at.
     progress : callable, optional
-        Receives draws done and draws wanted.
+        Receives draws done, draws wanted and words.
     frame : Frame, optional
-        Coordinates of the sampler; found here for a `Problem`.
+        Coordinates of the sampler; found here unless given.
+    folder : Path, optional
+        Claimed for this run; draws that it holds are not drawn again.
 
     Returns
     -------
@@ -82,86 +73,64 @@ def sample_chains(
     FitError
         If a worker stopped; the message holds its last words.
     """
-    seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(chains)]
-    workers = max(1, min(cores or os.cpu_count() or 1, chains))
-    if frame is None:
-        if isinstance(problem, Population):
-            problem, frame = parametrized(problem)
-        else:
-            frame = find_frame(problem)
-    with tempfile.TemporaryDirectory(prefix="mscpkpd-") as folder:
-        jobs = [
-            Job(
-                problem,
-                frame,
-                draws,
-                tune,
-                target_accept,
-                tuple((k, seeds[k]) for k in range(w, chains, workers)),
-                folder,
-            )
-            for w in range(workers)
-        ]
-        _run(jobs, Path(folder), chains * (draws + tune), progress)
-        results = [pickle.loads((Path(folder) / f"chain-{k}.pickle").read_bytes()) for k in range(chains)]  # noqa: S301
-    return _joined([r[0] for r in results]), _joined([r[1] for r in results])
-
-
-def _joined(parts: list[Arrays]) -> Arrays:
-    return {name: np.concatenate([part[name] for part in parts], axis=0) for name in parts[0]}
-
-
-def _run(jobs: list[Job], folder: Path, wanted: int, progress: Progress | None) -> None:
-    lines: Queue[tuple[int, str | None]] = Queue()
-    workers = [_start(job, folder / f"job-{w}.pickle", w, lines) for w, job in enumerate(jobs)]
-    done: dict[int, int] = {}
-    running = len(workers)
-    try:
-        while running:
-            try:
-                w, line = lines.get(timeout=0.5)
-            except Empty:
-                continue
-            if line is None:
-                running -= 1
-                _check(workers[w], folder / f"job-{w}.err")
+    with drawing_place(folder) as place:
+        if frame is None:
+            if isinstance(problem, Population):
+                problem, frame = framed(problem, place)
             else:
-                _note(json.loads(line), done)
-                if progress:
-                    progress(sum(done.values()), wanted)
-    finally:
-        for worker in workers:
-            if worker.poll() is None:
-                worker.kill()
-            worker.wait()
+                problem, frame = framed(problem, place)
+        legs = place.legs(chains, draws, tune, seed)
+        workers = workers_for(cores, len(legs))
+        jobs = [
+            Chains(problem, frame, tuple(legs[w::workers]), target_accept, str(place.folder)) for w in range(workers)
+        ]
+        if legs:
+            run_jobs(jobs, _Told(legs, chains * (draws + tune), progress) if progress else None)
+        theta, statistics = place.collected(chains, draws)
+    return {name: theta[..., k] for k, name in enumerate(_names(problem))}, statistics
 
 
-def _note(report: Mapping[str, object], done: dict[int, int]) -> None:
-    if "chain" in report:
-        done[int(str(report["chain"]))] = int(str(report["drawn"]))
+@contextmanager
+def drawing_place(folder: Path | None) -> Iterator[Place]:
+    """Where draws go: a folder that stays, or one that goes when the block ends."""
+    if folder is not None:
+        yield Place(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="mscpkpd-") as name:
+        yield Place(Path(name))
 
 
-def _start(job: Job, path: Path, w: int, lines: Queue[tuple[int, str | None]]) -> subprocess.Popen[str]:
-    path.write_bytes(pickle.dumps(job))
-    environment = {**os.environ, **ONE_THREAD}
-    with path.with_suffix(".err").open("w") as errors:
-        worker = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            [sys.executable, "-m", "mscpkpd.fitting.chain", str(path)],
-            stdout=subprocess.PIPE, stderr=errors, text=True, env=environment,
-        )  # fmt: skip
-
-    def listen() -> None:
-        with worker.stdout or nullcontext(()) as said:
-            for line in said:
-                if line.startswith("{"):
-                    lines.put((w, line))
-        lines.put((w, None))
-
-    threading.Thread(target=listen, daemon=True).start()
-    return worker
+def framed(problem: Posed, place: Place) -> tuple[Posed, Frame]:
+    """Coordinates of a run: those that its draws are in, or found and kept."""
+    known = place.frame()
+    if isinstance(problem, Population):
+        frame, chosen = (known[0], replace(problem, centred=known[1])) if known else parametrized(problem)[::-1]
+    else:
+        frame, chosen = known[0] if known else find_frame(problem), problem
+    if not known:
+        place.keep_frame(frame, chosen.centred if isinstance(chosen, Population) else ())
+    return chosen, frame
 
 
-def _check(worker: subprocess.Popen[str], errors: Path) -> None:
-    if worker.wait() != 0:
-        last = errors.read_text().strip().splitlines()[-1:] or ["no message"]
-        raise FitError(f"a sampling process stopped with status {worker.returncode}: {last[0]}")
+def _names(problem: Problem | Population) -> tuple[str, ...]:
+    """Names of what a sampler draws."""
+    return draw_names(problem) if isinstance(problem, Population) else problem.names
+
+
+class _Told:
+    """Reports of workers as progress over all chains."""
+
+    def __init__(self, legs: list[Leg], wanted: int, progress: Progress) -> None:
+        self.wanted, self.progress = wanted, progress
+        self.before = wanted - sum(leg.tune + leg.draws for leg in legs)
+        self.chains: dict[int, Mapping[str, Any]] = {}
+
+    def __call__(self, report: Mapping[str, Any]) -> None:
+        self.chains[int(report["chain"])] = report
+        done = self.before + sum(int(each["drawn"]) for each in self.chains.values())
+        steps = [each["step"] for each in self.chains.values() if each["step"] is not None]
+        divergences = sum(int(each["diverging"]) for each in self.chains.values())
+        words = f"{divergences} divergences" if divergences != 1 else "1 divergence"
+        if steps:
+            words += f", step size {min(steps):.3g}"
+        self.progress(done, self.wanted, words)

@@ -17,7 +17,7 @@ from mscpkpd.fitting.focei import Maximum, maximize
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.population import Population
 
-__all__ = ["draw_names", "parametrized", "population_frame"]
+__all__ = ["as_sampled", "draw_names", "parametrized", "population_frame"]
 
 # A level is sampled centred where the data of its groups leave less than this share of the variance of every effect.
 WELL_KNOWN = 0.25
@@ -95,16 +95,16 @@ def population_frame(population: Population, found: Maximum) -> Frame:
     """
     coordinates, x, eta = found.coordinates, found.x, found.mode.eta
     n, total = len(x), len(eta)
-    center = np.concatenate([x, _as_sampled(population, eta, coordinates.spreads(x))])
+    center = np.concatenate([x, as_sampled(population, eta, coordinates.spreads(x))])
     moves = STEP * np.eye(n)
     drift = [
-        _as_sampled(population, eta + found.drift @ move, coordinates.spreads(x + move))
-        - _as_sampled(population, eta - found.drift @ move, coordinates.spreads(x - move))
+        as_sampled(population, eta + found.drift @ move, coordinates.spreads(x + move))
+        - as_sampled(population, eta - found.drift @ move, coordinates.spreads(x - move))
         for move in moves
     ]
     units = np.eye(total)
     here = coordinates.spreads(x)
-    whiten = np.stack([_as_sampled(population, unit, here) for unit in units], axis=1) if total else units
+    whiten = np.stack([as_sampled(population, unit, here) for unit in units], axis=1) if total else units
     axes = np.zeros((n + total, n + total))
     axes[:n, :n] = np.linalg.cholesky(found.covariance)
     if total:
@@ -113,7 +113,7 @@ def population_frame(population: Population, found: Maximum) -> Frame:
     return Frame(center, axes)
 
 
-def _as_sampled(population: Population, eta: np.ndarray, spreads: Spreads) -> np.ndarray:
+def as_sampled(population: Population, eta: np.ndarray, spreads: Spreads) -> np.ndarray:
     """Random effects as a sampler has them: in units of their spread, unless their level is centred."""
     parts, first = [np.zeros(0)], 0
     for k, level in enumerate(population.levels):

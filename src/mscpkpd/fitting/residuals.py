@@ -40,10 +40,13 @@ class Residuals:
         Bounds, transformed scale: prior quantiles.
     scales : tuple of str
         Noise parameters that are plain factors of residuals.
+    times : array of shape (n_rows,) or None
+        How often each row counts, for resampling; None where each counts once.
     """
 
-    def __init__(self, problem: Problem, names: tuple[str, ...]) -> None:
+    def __init__(self, problem: Problem, names: tuple[str, ...], times: np.ndarray | None = None) -> None:
         self.problem = problem
+        self.times = times
         self._scaled = _noise_scales(problem)
         self.scales = tuple(self._scaled)
         self.names = tuple(name for name in names if name not in self._scaled)
@@ -86,11 +89,12 @@ class Residuals:
     def rescale(self, z: np.ndarray) -> None:
         """Set each noise scale to what its residuals show, and the weights with it."""
         residuals = self(z)
-        share = 1.0 - len(self.names) / len(self)
+        often = np.ones(len(self)) if self.times is None else self.times
+        share = 1.0 - len(self.names) / often.sum()
         for name in self.scales:
             mine = self._informing(name)
-            if np.any(mine) and share > 0:
-                self.values[name] *= float(np.sqrt(np.mean(residuals[mine] ** 2) / share))
+            if often[mine].sum() > 0 and share > 0:
+                self.values[name] *= float(np.sqrt(np.sum(residuals[mine] ** 2) / often[mine].sum() / share))
         self.theta = np.array([self.values[name] for name in self.problem.names])
         self.freeze(z)
 
@@ -121,6 +125,8 @@ class Residuals:
         jacobian = derivative[:, None] * slope
         if prediction.failure:  # a step to where the model cannot be solved is refused, not an end
             residual, jacobian = np.full_like(residual, REFUSED), np.zeros_like(jacobian)
+        if self.times is not None:
+            residual, jacobian = residual * np.sqrt(self.times), jacobian * np.sqrt(self.times)[:, None]
         self._cache = (key, residual, jacobian)
         return residual, jacobian
 

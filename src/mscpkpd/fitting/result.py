@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,12 @@ from mscpkpd.data import Study, read_study
 from mscpkpd.errors import FitError, InputError
 from mscpkpd.files import whole_folder
 from mscpkpd.fitting.draws import Check, Draws, make_draws, read_draws, split_draws, write_draws
+from mscpkpd.fitting.verbs import verb
 from mscpkpd.model import LEVELS, Model
 from mscpkpd.modelfile import load_model, save_model
+
+if TYPE_CHECKING:
+    from mscpkpd.fitting.verbs import Diagnosis
 
 __all__ = ["LITTLE", "Fit", "Outcome", "Posterior", "load_fit", "versions"]
 
@@ -193,6 +197,29 @@ class Fit:
         Parameters that the data cannot inform are listed with ``learned`` = 0 and the note "prior only".
         """
         return self.table.copy()
+
+    def check(self, *, seed: int = 0, count: int = 1000) -> Diagnosis:
+        """Look at everything that tells whether this fit can be trusted.
+
+        Parameters
+        ----------
+        seed : int
+            Of replicates.
+        count : int
+            Replicates of the study for visual predictive checks and prediction distribution errors, at least 500.
+
+        Returns
+        -------
+        Diagnosis
+            Verdicts in words, the gravest first, each with what to do next; `tables`, `plot()`, `save(folder)`, and
+            ``print``. What the method cannot give is said.
+
+        Raises
+        ------
+        Raises nothing that `fit` did not: what cannot be computed becomes a verdict with its reason.
+        """
+        found: Diagnosis = verb("check")(self, seed=seed, count=count)
+        return found
 
     def sample(self, n: int, seed: int = 0) -> dict[str, np.ndarray]:
         """Draw parameter values, joint over all parameters.

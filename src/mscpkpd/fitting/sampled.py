@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ import pandas as pd
 
 from mscpkpd.fitting.coordinates import Coordinates
 from mscpkpd.fitting.draws import INTERVAL, diagnose, highest_density, make_draws
-from mscpkpd.fitting.nuts import TARGET_ACCEPT, Arrays, Progress, sample_chains
-from mscpkpd.fitting.parametrization import parametrized
+from mscpkpd.fitting.kept import Place, described
+from mscpkpd.fitting.nuts import TARGET_ACCEPT, Arrays, Progress, drawing_place, framed, sample_chains
 from mscpkpd.fitting.population_tables import (
     individual_table,
     population_table,
@@ -41,6 +42,7 @@ class Sampling:
     chains: int = 4
     cores: int | None = None
     target_accept: float = TARGET_ACCEPT
+    folder: Path | None = None
 
 
 def sampled_fit(population: Population, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
@@ -63,6 +65,9 @@ def sampled_fit(population: Population, seed: int, how: Sampling, progress: Prog
     FitError
         If a worker stopped.
     """
+    if how.folder is not None:
+        options = {"draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept}
+        Place(how.folder).claim(described(population, seed=seed, **options))
     if population.levels:
         return _hierarchical(population, seed, how, progress)
     outcome = _pooled(population.problem, seed, how, progress)
@@ -70,11 +75,12 @@ def sampled_fit(population: Population, seed: int, how: Sampling, progress: Prog
 
 
 def _hierarchical(population: Population, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
-    population, frame = parametrized(population)
-    drawn, stats = sample_chains(
-        population, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
-        target_accept=how.target_accept, progress=progress, frame=frame,
-    )  # fmt: skip
+    with drawing_place(how.folder) as place:
+        population, frame = framed(population, place)
+        drawn, stats = sample_chains(
+            population, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
+            target_accept=how.target_accept, progress=progress, frame=frame, folder=place.folder,
+        )  # fmt: skip
     problem, coordinates = population.problem, Coordinates(population)
     diagnostics, checks = diagnose(drawn, stats)
     learned = {name: drawn[name] for name in coordinates.names}
@@ -162,7 +168,7 @@ def _notes(population: Population) -> tuple[str, ...]:
 def _pooled(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
     learned, stats = sample_chains(
         problem, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
-        target_accept=how.target_accept, progress=progress,
+        target_accept=how.target_accept, progress=progress, folder=how.folder,
     )  # fmt: skip
     prior_only = {name: from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
     diagnostics, checks = diagnose(learned, stats)

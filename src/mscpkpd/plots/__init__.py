@@ -18,6 +18,7 @@ from mscpkpd.plots.cohorts import (
 )
 from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.designs import identifiability
+from mscpkpd.plots.diagnosis import check_figures, comparison
 from mscpkpd.plots.diagram import structure
 from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
 from mscpkpd.plots.individuals import individual_fits
@@ -25,6 +26,7 @@ from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
 from mscpkpd.plots.predictive import prediction_errors, visual_check
+from mscpkpd.plots.profiles import likelihood_profile
 from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
 from mscpkpd.plots.studies import raw_data
 from mscpkpd.plots.style import Marks, save
@@ -33,6 +35,8 @@ from mscpkpd.plots.terminal import terminal_phases
 __all__ = [
     "Marks",
     "calibration_plot",
+    "check_figures",
+    "comparison",
     "data_and_fit",
     "decision_curves",
     "enrichment",
@@ -45,6 +49,7 @@ __all__ = [
     "learned_shares",
     "learning_curves",
     "level_and_change",
+    "likelihood_profile",
     "prediction_errors",
     "prior_and_cohort",
     "priors_and_posteriors",

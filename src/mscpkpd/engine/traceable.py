@@ -1,0 +1,36 @@
+"""Functions that JAX can trace, compiled in the forms that a sampler needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mscpkpd.engine.compiled import compiled
+from mscpkpd.engine.planned import pulled
+
+__all__ = ["linearized", "many", "placed", "pulled", "sloped"]
+
+Traceable = Callable[..., Any]
+
+
+def sloped(function: Traceable, count: int) -> Traceable:
+    """Value of a function with one number as its result, and its derivatives by the first `count` arguments."""
+    return compiled(jax.value_and_grad(lambda *given: function(*given)[0], argnums=tuple(range(count))))
+
+
+def linearized(function: Traceable) -> Traceable:
+    """Results of a function of `x` and numbers, and what `pulled` takes with their weights for derivatives by `x`."""
+    return compiled(lambda x, *numbers: jax.vjp(lambda x: tuple(function(x, *numbers)), x))
+
+
+def many(function: Traceable, numbers: int) -> Traceable:
+    """First result of a function for many `x`, with as many other arguments, which stay."""
+    return compiled(jax.vmap(lambda x, *given: function(x, *given)[0], in_axes=(0, *[None] * numbers)))
+
+
+def placed(numbers: Sequence[np.ndarray]) -> list[Any]:
+    """Numbers where compiled functions find them at once."""
+    return [jax.device_put(each) for each in numbers]
