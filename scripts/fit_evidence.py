@@ -1,35 +1,40 @@
 # ruff: noqa: INP001, T201 (a script, not a package; it says how far it is)
-"""Fit the published evidence on biodistribution, leave each study out in turn, and write the tables behind the page.
+"""Fit the published evidence on biodistribution, leave out each study in turn, and write tables and figures of the page.
 
-    python scripts/fit_evidence.py                    # everything: about an hour on 2 cores
-    python scripts/fit_evidence.py --quick --out DIR  # the same steps with too few draws: QUICK, not a result
-    python scripts/fit_evidence.py --figures          # only the figures, from the tables that are there
+    python scripts/fit_evidence.py                    # about 12 minutes of processor time for each number of stages
+    python scripts/fit_evidence.py --quick --out DIR  # the same steps with few draws: QUICK, not a result
+    python scripts/fit_evidence.py --figures          # the figures alone, from the tables that are there
 
 Tables go to docs/evidence, figures to docs/figures; docs/evidence_fit.md shows both, and a test holds its numbers to the
-tables. Everything is drawn from one seed: the same versions give the same tables. A fit that has not converged is
-refused, but for --quick.
+tables. Same seed and versions, same tables. A fit that has not converged is refused, but for --quick.
+
+A study is left out by weighing the draws, its own random effects integrated out: p(theta | others) is proportional to
+p(theta | all)/p(study | theta). Where the Pareto k of the weights is over its limit the answer is marked as not to be
+trusted, and `--refit STUDY` samples without the study instead.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.special import gammaincinv, logsumexp
 
 import mscpkpd as msc
 from mscpkpd.data import study_from_frame
+from mscpkpd.diagnostics.leave_out import limit_of, smoothed
 from mscpkpd.fitting.densities import densities
 from mscpkpd.fitting.replicates import observe, shown
 from mscpkpd.modelfile import library_path
+from mscpkpd.plots.style import AXIS, DATA, FIT, INK, MUTED, PRIOR, WARN, Marks, finish, legend_of, save, sheet
 from mscpkpd.population import Population, pose_population
 
 ROOT = Path(__file__).parents[1]
@@ -37,32 +42,21 @@ TABLES, FIGURES = ROOT / "docs" / "evidence", ROOT / "docs" / "figures"
 MODEL, STUDY = "biodistribution", library_path() / "data" / "biodistribution_study.csv"
 SEED = 20261123
 SHAPES = (1, 2, 3, 4, 5)
-SHOWN = 1  # the shape of the tables and figures that show one
-THINNED = 400  # draws that predictions are made of
+THINNED = 500  # draws that predictions are made of
+FRESH = 16  # random effects of a new study for each draw
 SPECIES = ("mouse", "rat", "human")
-LITTLE = 0.1  # share of the prior variance below which a parameter is called "prior only"
-ENOUGH = 3  # studies that must inform a spread between studies before it is called learned
-
-
-@dataclass(frozen=True)
-class Run:
-    """A fit, the study that it leaves out, and what it took."""
-
-    shape: int
-    without: str
-    fit: msc.Fit
-    wall: float
-    cpu: float
+LITTLE = 0.1  # share of the prior variance below which a quantity is called "prior only"
+ENOUGH = 3  # groups that must inform a spread between groups before it is called learned
 
 
 @dataclass(frozen=True)
 class Length:
     """How long chains are."""
 
-    draws: int = 1000
-    tune: int = 1000
+    draws: int = 500
+    tune: int = 500
     chains: int = 4
-    quick: bool = False
+    target_accept: float = 0.9
 
 
 def load(shape: int) -> msc.Model:
@@ -76,90 +70,83 @@ def evidence(without: str = "") -> msc.Study:
     return study_from_frame(table[table["study"] != without], name="biodistribution_study")
 
 
-def run(shape: int, without: str, length: Length) -> Run:
-    """Sample one posterior."""
-    began, spent = time.time(), _cpu()
-    fit = msc.fit(load(shape), evidence(without), "nuts", draws=length.draws, tune=length.tune, chains=length.chains, seed=SEED)
-    found = Run(shape, without, fit, time.time() - began, _cpu() - spent)
-    print(f"{shape} stages, without {without or 'none'}: {found.wall:.0f} s, CPU {found.cpu:.0f} s; {fit.verdict}", flush=True)
-    if not (fit.converged or length.quick):
-        raise SystemExit(f"{shape} stages, without {without or 'none'}: {fit.verdict}")
-    return found
+# ---- draws in the terms of the whole evidence --------------------------------------------------------------------------
 
 
-def _cpu() -> float:
-    """Seconds of processor time of this process and of those it has started."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of free parameters, spreads and random effects of all studies, one row a draw."""
 
-
-# ---- draws of a fit, in the terms of the whole evidence --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Draws of all free parameters and random effects of the whole evidence, one row a draw."""
-
+    population: Population
     theta: np.ndarray
     eta: np.ndarray
-    scale: np.ndarray  # SD of each random effect in each draw
+    spread: Mapping[str, np.ndarray]
 
-    def effect(self, population: Population, name: str) -> np.ndarray:
-        return np.asarray(self.eta[:, population.eta_names.index(name)])
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.theta[:, self.population.problem.names.index(name)]
+
+    def effect(self, name: str) -> np.ndarray:
+        return self.eta[:, self.population.eta_names.index(name)]
+
+    def fresh(self, rng: np.random.Generator, study: str = "") -> np.ndarray:
+        """Random effects with those of studies, or of one study, drawn anew."""
+        eta = self.eta.copy()
+        at = 0
+        for level in self.population.levels:
+            for label in level.labels:
+                for effect in level.effects:
+                    if level.name == "study" and study in ("", label):
+                        eta[:, at] = self.spread[effect.omega_sd] * rng.standard_normal(len(eta))
+                    at += 1
+        return eta
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def some(self, count: int) -> Draws:
+        """A few of them, evenly spaced."""
+        kept = np.linspace(0, len(self) - 1, min(count, len(self))).astype(int)
+        return Draws(self.population, self.theta[kept], self.eta[kept], {k: v[kept] for k, v in self.spread.items()})
 
 
-def drawn(run: Run, population: Population, fresh: str = "") -> Drawn:
-    """Thinned draws; effects of groups that the fit did not see, and those of the study `fresh`, are drawn anew."""
-    flat = run.fit.posterior.flat()
-    rng = np.random.default_rng(SEED)
+def drawn(fit: msc.Fit, population: Population) -> Draws:
+    """Draws of a fit; groups that it did not see get random effects from their spread."""
+    flat, rng = fit.posterior.flat(), np.random.default_rng(SEED)
     count = len(next(iter(flat.values())))
-    picked = rng.choice(count, min(THINNED, count), replace=False)
-    theta = np.stack([flat[name][picked] for name in population.problem.names], axis=1)
-    etas, scales = [], []
+    theta = np.stack([flat[name] for name in population.problem.names], axis=1)
+    spread = {effect.omega_sd: flat.get(effect.omega_sd, np.full(count, effect.sd)) for effect in population.effects}
+    own = {level.name: level.labels for level in pose_population(fit.model, fit.study).levels}
+    columns = []
     for level in population.levels:
         for label in level.labels:
             for effect in level.effects:
-                scale = flat[effect.omega_sd][picked] if effect.omega_sd in flat else np.full(len(picked), effect.sd)
-                seen = _effect(run.fit, effect.name, level.name, label)
-                new = scale * rng.standard_normal(len(picked))
-                etas.append(new if seen is None or label == fresh else seen[picked])
-                scales.append(scale)
-    return Drawn(theta, np.stack(etas, axis=1), np.stack(scales, axis=1))
+                new = spread[effect.omega_sd] * rng.standard_normal(count)
+                labels = own.get(level.name, ())
+                columns.append(_seen(fit, effect.name, labels.index(label)) if label in labels else new)
+    return Draws(population, theta, np.stack(columns, axis=1), spread)
 
 
-def _effect(fit: msc.Fit, name: str, level: str, label: str) -> np.ndarray | None:
-    posterior = fit.draws["posterior"]
-    if name not in posterior:
-        return None
-    effects, labels = posterior[name].values, _labels(fit, level)
-    return effects[..., labels.index(label)].reshape(-1) if label in labels else None
+def _seen(fit: msc.Fit, effect: str, place: int) -> np.ndarray:
+    return np.asarray(fit.draws["posterior"][effect].values)[..., place].reshape(-1)
 
 
-def _labels(fit: msc.Fit, level: str) -> list[str]:
-    """Groups of a level in the order of the draws."""
-    own = pose_population(fit.model, fit.study)
-    return next((list(each.labels) for each in own.levels if each.name == level), [])
-
-
-def prior_draws(population: Population) -> Drawn:
-    """As `drawn`, of the priors alone."""
+def of_priors(population: Population, count: int) -> Draws:
+    """Draws of the priors alone."""
     rng = np.random.default_rng(SEED)
-    theta = np.stack([p.prior.sample(rng, THINNED) for p in population.problem.free], axis=1)
-    etas, scales = [], []
-    spread = {e.omega_sd: np.abs(e.prior.sample(rng, THINNED)) for e in population.effects}
-    for level in population.levels:
-        for _ in level.labels:
-            for effect in level.effects:
-                scales.append(spread[effect.omega_sd])
-                etas.append(scales[-1] * rng.standard_normal(THINNED))
-    return Drawn(theta, np.stack(etas, axis=1), np.stack(scales, axis=1))
+    theta = np.stack([p.prior.sample(rng, count) for p in population.problem.free], axis=1)
+    spread = {effect.omega_sd: np.abs(effect.prior.sample(rng, count)) for effect in population.effects}
+    columns = [
+        spread[effect.omega_sd] * rng.standard_normal(count)
+        for level in population.levels for _ in level.labels for effect in level.effects
+    ]  # fmt: skip
+    return Draws(population, theta, np.stack(columns, axis=1), spread)
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Rows:
+@dataclass(frozen=True, eq=False)
+class Predicted:
     """What draws say of every row: expectation, a new observation, log density; each of shape (draw, row)."""
 
     expected: np.ndarray
@@ -167,146 +154,367 @@ class Rows:
     log_density: np.ndarray
 
 
-def rows_of(population: Population, draws: Drawn) -> Rows:
+def predicted(draws: Draws, eta: np.ndarray, rng: np.random.Generator) -> Predicted:
     """Predict every row with every draw."""
-    rng, problem = np.random.default_rng(SEED), population.problem
-    expected, new, log_density = [], [], []
-    for theta, eta in zip(draws.theta, draws.eta, strict=True):
-        f, values = population.predict(theta, eta).value, problem.values(theta)
-        expected.append(shown(problem, f, values))
-        new.append(observe(problem, f, values, rng))
-        log_density.append(densities(problem, f, values).value)
-    return Rows(np.array(expected), np.array(new), np.array(log_density))
+    problem, found = draws.population.problem, []
+    for theta, own in zip(draws.theta, eta, strict=True):
+        f, values = draws.population.predict(theta, own).value, problem.values(theta)
+        found.append((shown(problem, f, values), observe(problem, f, values, rng), densities(problem, f, values).value))
+    return Predicted(*(np.array(part) for part in zip(*found, strict=True)))
 
 
-def elpd(rows: Rows, mine: np.ndarray) -> float:
-    """Log of the mean density of some rows together."""
-    each = rows.log_density[:, mine].sum(axis=1)
-    return float(logsumexp(each) - np.log(len(each)))
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Every study left out, by weighing draws: log weights of shape (draw, study), Pareto k and elpd by study."""
+
+    studies: tuple[str, ...]
+    weights: np.ndarray
+    k: np.ndarray
+    elpd: np.ndarray
+    limit: float
+    new: tuple[Predicted, ...]  # with effects of new studies
+
+
+def leave_out(draws: Draws) -> LeftOut:
+    """Leave out each study in turn."""
+    rng = np.random.default_rng(SEED + 1)
+    new = tuple(predicted(draws, draws.fresh(rng), rng) for _ in range(FRESH))
+    own = [record.study for record in draws.population.problem.study.records]
+    studies = tuple(dict.fromkeys(own))
+    mine = np.array([[name == study for study in studies] for name in own], dtype=float)
+    each = np.stack([one.log_density @ mine for one in new])  # (fresh, draw, study)
+    marginal = logsumexp(each, axis=0) - np.log(FRESH)
+    weights, k = smoothed(-marginal)
+    elpd = logsumexp(weights + marginal, axis=0)
+    return LeftOut(studies, weights, k, elpd, limit_of(len(draws)), new)
 
 
 # ---- quantities of the page --------------------------------------------------------------------------------------------
 
+LUNG, RATE, SHARE = "lung share", "half-life", "share"
+INFORMED = {  # groups that say something about a spread, for those with too few
+    "spread of lung share between studies, logit": 2,
+    "spread of lung share between species, logit": 2,
+}
 
-def quantities(shape: int, population: Population, draws: Drawn) -> dict[str, np.ndarray]:
-    """What the evidence is asked for, from draws."""
-    column = {name: draws.theta[:, k] for k, name in enumerate(population.problem.names)}
-    logit = np.log(column["rho_L"] / (1 - column["rho_L"]))
-    found = {}
-    for species in SPECIES:
-        name = f"eta_rho_L_species[{species}]"
-        found[f"lung share, {species}"] = 1 / (1 + np.exp(-(logit + draws.effect(population, name))))
-    found["half-life of cells in lung [h]"] = gammaincinv(shape, 0.5) / (shape * column["k_L"])
-    found["released alive from lung"] = column["phi_L"]
-    found["half-life of label in lung after death [h]"] = np.log(2) / column["k_XL"]
-    found["half-life of label in the rest of the body [h]"] = np.log(2) / column["k_XR"]
-    found["freed label to liver"] = column["f_XLi"]
-    found["freed label past liver to spleen"] = column["s_Sp"]
-    found["half-life of DNA after death [h]"] = np.log(2) / column["k_N"]
-    found["spread of loss from lung between studies (log)"] = _spread(population, draws, "eta_k_L_study")
-    found["spread of lung share between studies (logit)"] = _spread(population, draws, "eta_rho_L_study")
-    found["spread of lung share between species (logit)"] = _spread(population, draws, "eta_rho_L_species")
+
+def quantities(shape: int, draws: Draws) -> dict[str, np.ndarray]:
+    """What the evidence is asked for."""
+    logit = np.log(draws["rho_L"] / (1 - draws["rho_L"]))
+    found = {f"lung share, {s}": 1 / (1 + np.exp(-logit - draws.effect(f"eta_rho_L_species[{s}]"))) for s in SPECIES}
+    found["half-life of living cells in lung [h]"] = gammaincinv(shape, 0.5) / (shape * draws["k_L"])
+    found["share of that loss released alive"] = draws["phi_L"]
+    found["half-life of label left in lung [h]"] = np.log(2) / draws["k_XL"]
+    found["half-life of label left in the rest of the body [h]"] = np.log(2) / draws["k_XR"]
+    found["half-life of label in the body [h]"] = np.log(2) / draws["k_Xout"]
+    found["share of freed label that goes to liver"] = draws["f_XLi"]
+    found["share of the others that goes to spleen"] = draws["s_Sp"]
+    found["half-life of DNA of dead cells [h]"] = np.log(2) / draws["k_N"]
+    found["cells that re-culture finds in half of the attempts"] = draws["lod_cul"]
+    found["spread of loss from lung between studies, log"] = draws.spread["omega_sd_k_L_study"]
+    found["spread of lung share between studies, logit"] = draws.spread["omega_sd_rho_L_study"]
+    found["spread of lung share between species, logit"] = draws.spread["omega_sd_rho_L_species"]
     return found
 
 
-def _spread(population: Population, draws: Drawn, effect: str) -> np.ndarray:
-    k = next(k for k, name in enumerate(population.eta_names) if name.startswith(f"{effect}["))
-    return np.asarray(draws.scale[:, k])
+def straight(name: str, values: np.ndarray) -> np.ndarray:
+    """Values on the scale on which their prior is about normal."""
+    share = name.startswith(("lung share", "share"))
+    return np.asarray(np.log(values / (1 - values)) if share else np.log(values))
 
 
-def band(values: np.ndarray, prefix: str = "") -> dict[str, float]:
-    """Median and 95 % interval."""
-    low, middle, high = np.percentile(values, [2.5, 50.0, 97.5])
-    return {f"{prefix}median": middle, f"{prefix}lower": low, f"{prefix}upper": high}
+def band(values: np.ndarray, prefix: str = "", weights: np.ndarray | None = None) -> dict[str, float]:
+    """Median and 95 % interval, of draws with log weights where given."""
+    order = np.argsort(values)
+    share = np.full(len(values), 1 / len(values)) if weights is None else np.exp(weights[order])
+    below = np.cumsum(share) - 0.5 * share
+    low, middle, high = np.interp([0.025, 0.5, 0.975], below / share.sum(), values[order])
+    return {f"{prefix}median": float(middle), f"{prefix}lower": float(low), f"{prefix}upper": float(high)}
 
 
 # ---- tables ------------------------------------------------------------------------------------------------------------
 
 
-def quantity_table(run: Run, population: Population) -> pd.DataFrame:
-    """Each quantity with its prior, its posterior and what was learned."""
-    after = quantities(run.shape, population, drawn(run, population, count=MANY))
-    before = quantities(run.shape, population, prior_draws(population, MANY))
+def quantity_table(shape: int, after: Draws, before: Draws) -> pd.DataFrame:
+    """Each quantity with its prior, its posterior, and what the evidence taught."""
+    prior = quantities(shape, before)
     rows = []
-    for name, values in after.items():
-        learned = 1.0 - float(np.var(_straight(name, values)) / np.var(_straight(name, before[name])))
+    for name, values in quantities(shape, after).items():
+        learned = 1.0 - float(np.var(straight(name, values)) / np.var(straight(name, prior[name])))
         rows.append(
-            {"stages": run.shape, "quantity": name, **band(before[name], "prior_"), **band(values), "learned": learned,
+            {"stages": shape, "quantity": name, **band(prior[name], "prior_"), **band(values), "learned": learned,
              "verdict": verdict(name, learned)}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _straight(name: str, values: np.ndarray) -> np.ndarray:
-    """Values on the scale on which their prior is about normal."""
-    share = name.startswith(("lung share", "released", "freed"))
-    return np.asarray(np.log(values / (1 - values)) if share else np.log(values))
-
-
 def verdict(name: str, learned: float) -> str:
-    """Whether the evidence says anything; a spread needs three studies, however narrow its posterior looks."""
-    if name in INFORMED and INFORMED[name] < ENOUGH:
-        return f"prior only: {INFORMED[name]} informative groups"
+    """Whether the evidence says anything; a spread needs three groups, however narrow its posterior looks."""
+    if INFORMED.get(name, ENOUGH) < ENOUGH:
+        return "prior only"
     return "prior only" if learned < LITTLE else "learned"
 
 
-def shift_table(full: Run, left_out: Sequence[Run], population: Population) -> pd.DataFrame:
-    """Each quantity without each study; `shift` in units of the posterior SD of all studies, on the straight scale."""
-    whole = quantities(full.shape, population, drawn(full, population, count=MANY))
+def shift_table(shape: int, draws: Draws, left: LeftOut, refitted: Mapping[str, Draws]) -> pd.DataFrame:
+    """Each quantity without each study; `shift` in posterior SD of all studies, on the straight scale."""
     rows = []
-    for run_ in [full, *left_out]:
-        for name, values in quantities(full.shape, population, drawn(run_, population, count=MANY)).items():
-            at, here = _straight(name, whole[name]), _straight(name, values)
-            shift = float((np.mean(here) - np.mean(at)) / np.std(at))
-            rows.append({"stages": full.shape, "quantity": name, "without": run_.without, **band(values), "shift": shift})
+    whole = quantities(shape, draws)
+    for j, study in enumerate(left.studies):
+        again = quantities(shape, refitted[study]) if study in refitted else None
+        for name, values in whole.items():
+            at = straight(name, values)
+            moved = np.mean(straight(name, again[name])) if again else np.exp(left.weights[:, j]) @ at
+            found = band(again[name]) if again else band(values, weights=left.weights[:, j])
+            rows.append(
+                {"stages": shape, "quantity": name, "without": study, **found, "shift": (moved - at.mean()) / at.std(),
+                 "how": "refit" if again else "weights", "pareto_k": left.k[j], "trusted": bool(again) or left.k[j] <= left.limit}
+            )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def row_table(full: Run, left_out: Sequence[Run], population: Population) -> pd.DataFrame:
+def row_table(draws: Draws, left: LeftOut, before: Draws, refitted: Mapping[str, Draws]) -> pd.DataFrame:
     """Every row beside its prior prediction, its fit, and its prediction by the other studies."""
     table = pd.read_csv(STUDY, keep_default_na=False, dtype=str)
-    bound = population.problem.rows
-    factor = pd.to_numeric(table["value"]).to_numpy() / np.where(bound.value == 0, 1.0, bound.value)
-    factor = np.where(bound.value == 0, 1.0, factor)
-    prior, fitted = rows_of(population, prior_draws(population)), rows_of(population, drawn(full, population))
-    own = {each.without: rows_of(population, drawn(each, population, fresh=each.without)) for each in left_out}
+    bound, rng = draws.population.problem.rows, np.random.default_rng(SEED + 2)
+    observed = pd.to_numeric(table["value"]).to_numpy()
+    factor = np.where(bound.value == 0, 1.0, observed / np.where(bound.value == 0, 1.0, bound.value))
+    prior, fitted = predicted(before, before.eta, rng), predicted(draws, draws.eta, rng)
+    again = {study: predicted(one, one.fresh(rng, study), rng) for study, one in refitted.items()}
     found = []
-    for k, row in table.iterrows():
-        held = own.get(row["study"])
+    for k, row in enumerate(table.to_dict("records")):
+        j = left.studies.index(row["study"])
         cell = {name: row[name] for name in ("fact", "study", "species", "organ", "output", "quantity", "time")}
-        cell |= {"observed": float(row["value"]), "observed_lower": row["lower"], "observed_upper": row["upper"],
-                 "sd": row["sd"], "n": row["n"], "unit": row["unit"]}  # fmt: skip
-        for prefix, rows in (("prior_", prior), ("fitted_", fitted), ("held_out_", held)):
-            if rows is not None:
-                cell |= band(rows.expected[:, k] * factor[k], prefix)
-        if held is not None:
-            new = held.new[:, k] * factor[k]
-            cell |= {"held_out_new_lower": np.percentile(new, 2.5), "held_out_new_upper": np.percentile(new, 97.5)}
-        found.append(cell)
+        cell |= {"observed": observed[k], "observed_lower": row["lower"], "observed_upper": row["upper"], "sd": row["sd"],
+                 "n": row["n"], "unit": row["unit"]}  # fmt: skip
+        cell |= band(prior.expected[:, k] * factor[k], "prior_") | band(fitted.expected[:, k] * factor[k], "fitted_")
+        one = again.get(row["study"])
+        chosen = one or left.new[0]
+        weights = None if one else left.weights[:, j]
+        cell |= band(chosen.expected[:, k] * factor[k], "held_out_", weights) | band(chosen.new[:, k] * factor[k], "held_out_new_", weights)
+        found.append(cell | {"held_out": "refit" if one else "weights", "trusted": bool(one) or left.k[j] <= left.limit})
     return pd.DataFrame(found)
 
 
-def score_table(runs: Sequence[Run], populations: Mapping[int, Population]) -> pd.DataFrame:
-    """Log predictive density of each study by the others, for each number of stages that has them all."""
-    rows = []
-    for run_ in runs:
-        population = populations[run_.shape]
-        mine = np.array([record.study == run_.without for record in population.problem.study.records])
-        score = elpd(rows_of(population, drawn(run_, population, fresh=run_.without)), mine)
-        rows.append({"stages": run_.shape, "study": run_.without, "rows": int(mine.sum()), "elpd": score})
-    return pd.DataFrame(rows)
+def score_table(shape: int, left: LeftOut) -> pd.DataFrame:
+    """Log predictive density of each study by the others."""
+    return pd.DataFrame({"stages": shape, "study": left.studies, "elpd": left.elpd, "pareto_k": left.k, "trusted": left.k <= left.limit})
 
 
-def run_table(runs: Sequence[Run], length: Length) -> pd.DataFrame:
-    """How each fit went, and with what it was made."""
+def run_table(shape: int, without: str, fit: msc.Fit, length: Length, took: tuple[float, float]) -> pd.DataFrame:
+    """How a fit went, and with what it was made."""
+    worst = fit.table[["ess_bulk", "ess_tail"]].min(axis=None)
     return pd.DataFrame([
-        {"stages": r.shape, "without": r.without, "draws": length.draws, "tune": length.tune, "chains": length.chains,
-         "r_hat": r.fit.table["r_hat"].max(), "ess": r.fit.table[["ess_bulk", "ess_tail"]].min(axis=None),
-         "divergences": _divergences(r.fit), "converged": r.fit.converged, "wall_s": round(r.wall), "cpu_s": round(r.cpu),
-         "seed": SEED, "mscpkpd": msc.__version__, "pymc": r.fit.versions.get("pymc", "")}
-        for r in runs
+        {"stages": shape, "without": without, "draws": length.draws, "tune": length.tune, "chains": length.chains,
+         "r_hat": fit.table["r_hat"].max(), "ess": worst, "divergences": int(np.sum(fit.draws["sample_stats"]["diverging"].values)),
+         "converged": fit.converged, "wall_s": round(took[0]), "cpu_s": round(took[1]), "seed": SEED, "mscpkpd": msc.__version__}
     ])  # fmt: skip
 
 
-def _divergences(fit: msc.Fit) -> int:
-    return int(np.sum(fit.draws["sample_stats"]["diverging"].values))
+# ---- all of it ---------------------------------------------------------------------------------------------------------
+
+
+def sampled(shape: int, without: str, length: Length, *, quick: bool) -> tuple[msc.Fit, pd.DataFrame]:
+    """One posterior, refused unless it converged."""
+    began, spent = time.time(), _cpu()
+    fit = msc.fit(
+        load(shape), evidence(without), "nuts", draws=length.draws, tune=length.tune, chains=length.chains,
+        target_accept=length.target_accept, seed=SEED,
+    )  # fmt: skip
+    took = time.time() - began, _cpu() - spent
+    print(f"{shape} stages{f' without {without}' if without else ''}: {took[0]:.0f} s, CPU {took[1]:.0f} s; {fit.verdict}", flush=True)
+    if not (fit.converged or quick):
+        raise SystemExit(f"not a result: {fit.verdict}")
+    return fit, run_table(shape, without, fit, length, took)
+
+
+def _cpu() -> float:
+    """Seconds of processor time of this process and of those that it started."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def tables(shape: int, refit: Sequence[str], length: Length, *, quick: bool) -> dict[str, pd.DataFrame]:
+    """All tables of one number of stages."""
+    population = pose_population(load(shape), evidence())
+    fit, ran = sampled(shape, "", length, quick=quick)
+    runs, refitted = [ran], {}
+    for study in refit:
+        other, ran = sampled(shape, study, length, quick=quick)
+        runs.append(ran)
+        refitted[study] = drawn(other, population).some(THINNED)
+    whole = drawn(fit, population)
+    few, before = whole.some(THINNED), of_priors(population, THINNED)
+    left = leave_out(few)
+    return {
+        "runs": pd.concat(runs), "quantities": quantity_table(shape, whole, of_priors(population, 20 * THINNED)),
+        "shifts": shift_table(shape, few, left, refitted), "rows": row_table(few, left, before, refitted).assign(stages=shape),
+        "scores": score_table(shape, left),
+    }  # fmt: skip
+
+
+def write(found: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write tables, or put those of other numbers of stages beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in found.items():
+        path = folder / f"{name}.csv"
+        if path.is_file():
+            known = pd.read_csv(path, keep_default_na=False)
+            known = known[~known["stages"].isin(set(table["stages"]))]
+            table = pd.concat([known, table]) if len(known) else table
+        table.sort_values("stages", kind="stable").to_csv(path, index=False, float_format="%.5g")
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------------
+
+STUDIES = {  # how studies are called in figures
+    "gholamrezanezhad_2011": "Gholamrezanezhad 2011, man", "lee_2009": "Lee 2009, mouse", "eggenhofer_2012": "Eggenhofer 2012, mouse",
+    "toma_2009": "Toma 2009, rat", "francois_2014": "Francois 2014, mouse", "wuttisarnwattana_2020": "Wuttisarnwattana 2020, mouse",
+    "assis_2010": "Assis 2010, rat",
+}  # fmt: skip
+LEARNED, UNTAUGHT = FIT, "#B9B9B9"
+
+
+def figures(tables_: Mapping[str, pd.DataFrame], shape: int, folder: Path, *, quick: bool) -> None:
+    """Draw the three figures of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    one = {name: table[table["stages"] == shape] for name, table in tables_.items()}
+    marks = Marks(quick=quick)
+    save(posterior_figure(one["quantities"], marks), folder / "evidence_posterior.png")
+    save(row_figure(one["rows"], marks), folder / "evidence_rows.png")
+    save(study_figure(one["shifts"], tables_["scores"], marks), folder / "evidence_studies.png")
+
+
+def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
+    """Prior and posterior of each quantity, in three panels by scale."""
+    groups = [
+        ("Share [fraction]", [q for q in table["quantity"] if q.startswith(("lung share", "share"))], "linear"),
+        ("Half-life [h], logarithmic", [q for q in table["quantity"] if "[h]" in q], "log"),
+        ("Spread of random effects [SD on the log or logit scale]", [q for q in table["quantity"] if q.startswith("spread")], "linear"),
+    ]
+    heights = [len(names) + 1.2 for _, names, _ in groups]
+    figure, axes = sheet(1, 3, width=7.2, height=0.27 * sum(heights) + 1.0, height_ratios=heights)
+    known = table.set_index("quantity")
+    for ax, (label, names, scale) in zip(axes[:, 0], groups, strict=True):
+        for y, name in enumerate(reversed(names)):
+            row, told = known.loc[name], known.loc[name, "verdict"] == "learned"
+            ax.plot([row["prior_lower"], row["prior_upper"]], [y + 0.17] * 2, color=PRIOR, lw=2.2, solid_capstyle="butt", label="prior, 95 %")
+            colour = LEARNED if told else UNTAUGHT
+            name_ = "posterior, median and 95 %" if told else "posterior that is the prior again: prior only"
+            ax.plot([row["lower"], row["upper"]], [y - 0.17] * 2, color=colour, lw=4, solid_capstyle="butt", label=name_)
+            ax.plot(row["median"], y - 0.17, "o", ms=4.5, mfc="white", mec=colour, mew=1.4)
+        ax.set_xscale(scale)
+        ax.set_yticks(range(len(names)), [name.removesuffix(" [h]") for name in reversed(names)])
+        ax.set_ylim(-0.7, len(names) - 0.3)
+        ax.set_xlabel(label)
+        if scale == "log":
+            ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    foot = "Label is not living cells, and DNA is not either. A spread that fewer than three groups inform is called prior only whatever its interval."
+    return finish(figure, "What the published evidence says, and what it leaves to the prior", marks=marks, foot=foot, legend=legend_of(axes), columns=1)
+
+
+def row_figure(table: pd.DataFrame, marks: Marks) -> Figure:
+    """Every row: observed, fitted, and predicted by the other studies."""
+    amounts = table[(table["unit"] == "%ID") | (table["quantity"] == "fold_change")]
+    lives, counts = table[table["quantity"] == "half_life"], table[table["quantity"].isin(("present", "positive"))]
+    panels = [("Percent of the dose, or of what was arrested", amounts, "linear"), ("Half-life [h]", lives, "log"),
+              ("Share of animals positive, or chance to find living cells", counts, "linear")]  # fmt: skip
+    heights = [len(rows) + 1.5 for _, rows, _ in panels]
+    figure, axes = sheet(1, 3, width=7.2, height=0.185 * sum(heights) + 1.2, height_ratios=heights)
+    for ax, (label, rows, scale) in zip(axes[:, 0], panels, strict=True):
+        titles = []
+        for y, row in enumerate(reversed(rows.to_dict("records"))):
+            factor = 100.0 if row["quantity"] == "fold_change" else 1.0 / float(row["n"]) if row["quantity"] in ("present", "positive") else 1.0
+            for prefix, colour, lift, width, name in (("prior_", UNTAUGHT, 0.27, 1.6, "prior prediction, 95 %"), ("fitted_", FIT, 0.0, 3.0, "fit, 95 %"),
+                                                      ("held_out_", "#D55E00", -0.27, 1.6, "predicted by the other studies, 95 %")):  # fmt: skip
+                style = "-" if prefix != "held_out_" or row["trusted"] in (True, "True") else ":"
+                shown_ = name if style == "-" else f"{name}: weights not to be trusted"
+                ax.plot([factor * row[f"{prefix}lower"], factor * row[f"{prefix}upper"]], [y + lift] * 2, style, color=colour, lw=width, solid_capstyle="butt", label=shown_)
+            if str(row["observed_lower"]) not in ("", "nan"):
+                ax.plot([float(row["observed_lower"]), float(row["observed_upper"])], [y] * 2, color=DATA, lw=0.8, label="observed range")
+            ax.plot(factor * row["observed"], y, "D", color=DATA, ms=3.2, label="observed")
+            titles.append(_row_title(row))
+        ax.set_yticks(range(len(titles)), titles, fontsize=6.5)
+        ax.set_ylim(-0.8, len(titles) - 0.2)
+        ax.set_xscale(scale)
+        ax.set_xlabel(label)
+        if scale == "log":
+            ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+            ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if x in (20, 50, 200) else "")
+    foot = "Bands are of the expected value; a new observation scatters more. Prior predictions are shown for comparison, they are not fits."
+    return finish(figure, "Every fitted row beside its prediction", marks=marks, foot=foot, legend=legend_of(axes), columns=2)
+
+
+def _row_title(row: Mapping[str, object]) -> str:
+    study = STUDIES[str(row["study"])].rsplit(" ", 1)[0].rstrip(",").split(",")[0]
+    what = {"half_life": "half-life", "fold_change": "left after", "present": "re-culture", "positive": "PCR"}.get(str(row["quantity"]), "label" if "label" in str(row["output"]) else "arrested")
+    hours = float(str(row["time"]))
+    when = "" if row["quantity"] == "half_life" else f", {hours * 60:.0f} min" if hours < 1 else f", {hours:g} h"
+    return f"{study}: {str(row['organ']).replace('_', ' ').replace(' muscle', '')}, {what}{when}"
+
+
+def study_figure(shifts: pd.DataFrame, scores: pd.DataFrame, marks: Marks) -> Figure:
+    """What moves without each study, and which number of stages predicts each study."""
+    studies = [name for name in STUDIES if name in set(shifts["without"])]
+    names = [q for q in dict.fromkeys(shifts["quantity"])]
+    known = shifts.set_index(["quantity", "without"])
+    figure, axes = sheet(1, 2, width=7.2, height=0.24 * len(names) + 4.2, height_ratios=[0.24 * len(names) + 0.6, 2.4])
+    ax = axes[0, 0]
+    for y, name in enumerate(reversed(names)):
+        for x, study in enumerate(studies):
+            row = known.loc[(name, study)]
+            sure = row["trusted"] in (True, "True")
+            strong = abs(row["shift"]) >= 0.5
+            ax.text(x, y, f"{row['shift']:+.1f}{'' if sure else '*'}", ha="center", va="center", size=7.5, color=INK if strong else MUTED,
+                    weight="bold" if strong else "normal")  # fmt: skip
+            if strong:
+                ax.add_patch(_cell(x, y, "#D55E00" if row["shift"] > 0 else FIT, min(0.5, 0.15 + 0.12 * abs(row["shift"]))))
+    ax.set_xticks(range(len(studies)), [STUDIES[s].replace(" 20", "\n20").replace(", ", "\n") for s in studies], fontsize=6.5)
+    ax.set_yticks(range(len(names)), [name for name in reversed(names)], fontsize=7)
+    ax.set_xlim(-0.5, len(studies) - 0.5)
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.tick_params(length=0)
+    ax.set_title("Shift of each quantity without the study [posterior SD]", loc="left")
+    _score_panel(axes[1, 0], scores, studies)
+    foot = "* the weights that leave the study out are not to be trusted (Pareto k over its limit): the study matters, how much is unknown. Bold: at least half a posterior SD."
+    return finish(figure, "Which studies pull, and how many stages of ageing they want", marks=marks, foot=foot, legend=legend_of(axes[1:]), columns=4)
+
+
+def _cell(x: float, y: float, colour: str, alpha: float) -> object:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, color=colour, alpha=alpha, lw=0, zorder=0)
+
+
+def _score_panel(ax: object, scores: pd.DataFrame, studies: Sequence[str]) -> None:
+    table = scores.pivot(index="study", columns="stages", values="elpd").loc[list(studies)]
+    gaps = table.sub(table[table.columns[0]], axis=0)
+    colours = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9")
+    for stages, colour in zip(gaps.columns[1:], colours, strict=False):
+        at = np.arange(len(studies) + 1) + 0.15 * (stages - 3.5)
+        ax.plot(at, [*gaps[stages], gaps[stages].sum()], "o", color=colour, ms=4, label=f"{stages} stages")
+    ax.axhline(0, color=AXIS, lw=0.8)
+    ax.axvline(len(studies) - 0.5, color=AXIS, lw=0.8)
+    ax.set_xticks(range(len(studies) + 1), [*(STUDIES[s].split(" ")[0] for s in studies), "all"], fontsize=6.5)
+    ax.set_ylabel("Log predictive density\nminus that of 1 stage")
+    ax.set_title("Each study predicted by the others: 2 to 5 stages against 1 (above 0: better)", loc="left")
+
+
+def main() -> None:
+    """Read the options and do it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--stages", type=int, nargs="*", default=list(SHAPES), help="numbers of stages (1 to 5)")
+    parser.add_argument("--refit", nargs="*", default=[], help="studies that are left out by sampling again")
+    parser.add_argument("--quick", action="store_true", help="few draws: QUICK, not a result")
+    parser.add_argument("--figures", action="store_true", help="only draw the figures, from the tables in --out")
+    parser.add_argument("--out", type=Path, help="folder of tables and figures (docs/evidence and docs/figures)")
+    chosen = parser.parse_args()
+    folder, drawn_in = (chosen.out, chosen.out) if chosen.out else (TABLES, FIGURES)
+    length = Length(20, 20, 1) if chosen.quick else Length()
+    for shape in [] if chosen.figures else chosen.stages:
+        write(tables(shape, chosen.refit, length, quick=chosen.quick), folder)
+    found = {name: pd.read_csv(folder / f"{name}.csv") for name in ("quantities", "shifts", "rows", "scores")}
+    figures(found, int(found["quantities"]["stages"].min()), drawn_in, quick=chosen.quick)
+
+
+if __name__ == "__main__":
+    main()
