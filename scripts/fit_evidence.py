@@ -1,12 +1,12 @@
 # ruff: noqa: INP001, T201 (a script, not a package; it says how far it is)
-"""Fit the published evidence on biodistribution, leave out each study in turn, and write tables and figures of the page.
+"""Fit the published evidence on biodistribution, leave out each study in turn, and write tables and figures.
 
     python scripts/fit_evidence.py                    # about 12 minutes of processor time for each number of stages
     python scripts/fit_evidence.py --quick --out DIR  # the same steps with few draws: QUICK, not a result
     python scripts/fit_evidence.py --figures          # the figures alone, from the tables that are there
 
-Tables go to docs/evidence, figures to docs/figures; docs/evidence_fit.md shows both, and a test holds its numbers to the
-tables. Same seed and versions, same tables. A fit that has not converged is refused, but for --quick.
+Tables go to docs/evidence, figures to docs/figures; docs/evidence_fit.md shows both, and a test holds its numbers to
+the tables. Same seed and versions, same tables. A fit that has not converged is refused, but for --quick.
 
 A study is left out by weighing the draws, its own random effects integrated out: p(theta | others) is proportional to
 p(theta | all)/p(study | theta). Where the Pareto k of the weights is over its limit the answer is marked as not to be
@@ -20,7 +20,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ from mscpkpd.diagnostics.leave_out import limit_of, smoothed
 from mscpkpd.fitting.densities import densities
 from mscpkpd.fitting.replicates import observe, shown
 from mscpkpd.modelfile import library_path
-from mscpkpd.plots.style import AXIS, DATA, FIT, INK, MUTED, PRIOR, WARN, Marks, finish, legend_of, save, sheet
+from mscpkpd.plots.style import AXIS, DATA, FIT, INK, MUTED, PRIOR, Marks, finish, legend_of, save, sheet
 from mscpkpd.population import Population, pose_population
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +69,7 @@ def evidence(without: str = "") -> msc.Study:
     return study_from_frame(table[table["study"] != without], name="biodistribution_study")
 
 
-# ---- draws in the terms of the whole evidence --------------------------------------------------------------------------
+# ---- draws in the terms of the whole evidence ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +85,7 @@ class Draws:
         return self.theta[:, self.population.problem.names.index(name)]
 
     def effect(self, name: str) -> np.ndarray:
+        """Random effects of one group, by their name in the population."""
         return self.eta[:, self.population.eta_names.index(name)]
 
     def fresh(self, rng: np.random.Generator, study: str = "") -> np.ndarray:
@@ -189,7 +189,7 @@ def leave_out(draws: Draws) -> LeftOut:
     return LeftOut(studies, weights, k, elpd, limit_of(len(draws)), new)
 
 
-# ---- quantities of the page --------------------------------------------------------------------------------------------
+# ---- quantities of the page ------------------------------------------------------------------------------------------
 
 LUNG, RATE, SHARE = "lung share", "half-life", "share"
 INFORMED = {  # groups that say something about a spread, for those with too few
@@ -232,7 +232,7 @@ def band(values: np.ndarray, prefix: str = "", weights: np.ndarray | None = None
     return {f"{prefix}median": float(middle), f"{prefix}lower": float(low), f"{prefix}upper": float(high)}
 
 
-# ---- tables ------------------------------------------------------------------------------------------------------------
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 def quantity_table(shape: int, after: Draws, before: Draws) -> pd.DataFrame:
@@ -267,7 +267,8 @@ def shift_table(shape: int, draws: Draws, left: LeftOut, refitted: Mapping[str, 
             found = band(again[name]) if again else band(values, weights=left.weights[:, j])
             rows.append(
                 {"stages": shape, "quantity": name, "without": study, **found, "shift": (moved - at.mean()) / at.std(),
-                 "how": "refit" if again else "weights", "pareto_k": left.k[j], "trusted": bool(again) or left.k[j] <= left.limit}
+                 "how": "refit" if again else "weights", "pareto_k": left.k[j],
+                 "trusted": bool(again) or left.k[j] <= left.limit}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -284,20 +285,26 @@ def row_table(draws: Draws, left: LeftOut, before: Draws, refitted: Mapping[str,
     for k, row in enumerate(table.to_dict("records")):
         j = left.studies.index(row["study"])
         cell = {name: row[name] for name in ("fact", "study", "species", "organ", "output", "quantity", "time")}
-        cell |= {"observed": observed[k], "observed_lower": row["lower"], "observed_upper": row["upper"], "sd": row["sd"],
-                 "n": row["n"], "unit": row["unit"]}  # fmt: skip
+        cell |= {"observed": observed[k], "observed_lower": row["lower"], "observed_upper": row["upper"],
+                 "sd": row["sd"], "n": row["n"], "unit": row["unit"]}  # fmt: skip
         cell |= band(prior.expected[:, k] * factor[k], "prior_") | band(fitted.expected[:, k] * factor[k], "fitted_")
         one = again.get(row["study"])
         chosen = one or left.new[0]
         weights = None if one else left.weights[:, j]
-        cell |= band(chosen.expected[:, k] * factor[k], "held_out_", weights) | band(chosen.new[:, k] * factor[k], "held_out_new_", weights)
-        found.append(cell | {"held_out": "refit" if one else "weights", "trusted": bool(one) or left.k[j] <= left.limit})
+        cell |= band(chosen.expected[:, k] * factor[k], "held_out_", weights) | band(
+            chosen.new[:, k] * factor[k], "held_out_new_", weights
+        )
+        found.append(
+            cell | {"held_out": "refit" if one else "weights", "trusted": bool(one) or left.k[j] <= left.limit}
+        )
     return pd.DataFrame(found)
 
 
 def score_table(shape: int, left: LeftOut) -> pd.DataFrame:
     """Log predictive density of each study by the others."""
-    return pd.DataFrame({"stages": shape, "study": left.studies, "elpd": left.elpd, "pareto_k": left.k, "trusted": left.k <= left.limit})
+    return pd.DataFrame(
+        {"stages": shape, "study": left.studies, "elpd": left.elpd, "pareto_k": left.k, "trusted": left.k <= left.limit}
+    )
 
 
 def run_table(shape: int, without: str, fit: msc.Fit, length: Length, took: tuple[float, float]) -> pd.DataFrame:
@@ -305,12 +312,14 @@ def run_table(shape: int, without: str, fit: msc.Fit, length: Length, took: tupl
     worst = fit.table[["ess_bulk", "ess_tail"]].min(axis=None)
     return pd.DataFrame([
         {"stages": shape, "without": without, "draws": length.draws, "tune": length.tune, "chains": length.chains,
-         "r_hat": fit.table["r_hat"].max(), "ess": worst, "divergences": int(np.sum(fit.draws["sample_stats"]["diverging"].values)),
-         "converged": fit.converged, "wall_s": round(took[0]), "cpu_s": round(took[1]), "seed": SEED, "mscpkpd": msc.__version__}
+         "r_hat": fit.table["r_hat"].max(), "ess": worst,
+         "divergences": int(np.sum(fit.draws["sample_stats"]["diverging"].values)), "converged": fit.converged,
+         "wall_s": round(took[0]), "cpu_s": round(took[1]),
+         "seed": SEED, "mscpkpd": msc.__version__}
     ])  # fmt: skip
 
 
-# ---- all of it ---------------------------------------------------------------------------------------------------------
+# ---- all of it -------------------------------------------------------------------------------------------------------
 
 
 def sampled(shape: int, without: str, length: Length, *, quick: bool) -> tuple[msc.Fit, pd.DataFrame]:
@@ -321,7 +330,10 @@ def sampled(shape: int, without: str, length: Length, *, quick: bool) -> tuple[m
         target_accept=length.target_accept, seed=SEED,
     )  # fmt: skip
     took = time.time() - began, _cpu() - spent
-    print(f"{shape} stages{f' without {without}' if without else ''}: {took[0]:.0f} s, CPU {took[1]:.0f} s; {fit.verdict}", flush=True)
+    print(
+        f"{shape} stages, without {without or 'none'}: {took[0]:.0f} s, CPU {took[1]:.0f} s; {fit.verdict}",
+        flush=True,
+    )
     if not (fit.converged or quick):
         raise SystemExit(f"not a result: {fit.verdict}")
     return fit, run_table(shape, without, fit, length, took)
@@ -347,7 +359,8 @@ def tables(shape: int, refit: Sequence[str], length: Length, *, quick: bool) -> 
     left = leave_out(few)
     return {
         "runs": pd.concat(runs), "quantities": quantity_table(shape, whole, of_priors(population, 20 * THINNED)),
-        "shifts": shift_table(shape, few, left, refitted), "rows": row_table(few, left, before, refitted).assign(stages=shape),
+        "shifts": shift_table(shape, few, left, refitted),
+        "rows": row_table(few, left, before, refitted).assign(stages=shape),
         "scores": score_table(shape, left),
     }  # fmt: skip
 
@@ -360,18 +373,25 @@ def write(found: Mapping[str, pd.DataFrame], folder: Path) -> None:
         if path.is_file():
             known = pd.read_csv(path, keep_default_na=False)
             known = known[~known["stages"].isin(set(table["stages"]))]
-            table = pd.concat([known, table]) if len(known) else table
-        table.sort_values("stages", kind="stable").to_csv(path, index=False, float_format="%.5g")
+        every = pd.concat([known, table]) if path.is_file() and len(known) else table
+        every.sort_values("stages", kind="stable").to_csv(path, index=False, float_format="%.5g")
 
 
-# ---- figures -----------------------------------------------------------------------------------------------------------
+# ---- figures ---------------------------------------------------------------------------------------------------------
 
 STUDIES = {  # how studies are called in figures
-    "gholamrezanezhad_2011": "Gholamrezanezhad 2011, man", "lee_2009": "Lee 2009, mouse", "eggenhofer_2012": "Eggenhofer 2012, mouse",
-    "toma_2009": "Toma 2009, rat", "francois_2014": "Francois 2014, mouse", "wuttisarnwattana_2020": "Wuttisarnwattana 2020, mouse",
+    "gholamrezanezhad_2011": "Gholamrezanezhad 2011, man", "lee_2009": "Lee 2009, mouse",
+    "eggenhofer_2012": "Eggenhofer 2012, mouse",
+    "toma_2009": "Toma 2009, rat", "francois_2014": "Francois 2014, mouse",
+    "wuttisarnwattana_2020": "Wuttisarnwattana 2020, mouse",
     "assis_2010": "Assis 2010, rat",
 }  # fmt: skip
-LEARNED, UNTAUGHT = FIT, "#B9B9B9"
+LEARNED, UNTAUGHT, OTHERS = FIT, "#B9B9B9", "#D55E00"
+BANDS = (  # columns, colour, offset and width of a band, and what it is
+    ("prior_", UNTAUGHT, 0.27, 1.6, "prior prediction, 95 %"),
+    ("fitted_", FIT, 0.0, 3.0, "fit, 95 %"),
+    ("held_out_", OTHERS, -0.27, 1.6, "predicted by the other studies, 95 %"),
+)
 
 
 def figures(tables_: Mapping[str, pd.DataFrame], shape: int, folder: Path, *, quick: bool) -> None:
@@ -389,7 +409,11 @@ def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
     groups = [
         ("Share [fraction]", [q for q in table["quantity"] if q.startswith(("lung share", "share"))], "linear"),
         ("Half-life [h], logarithmic", [q for q in table["quantity"] if "[h]" in q], "log"),
-        ("Spread of random effects [SD on the log or logit scale]", [q for q in table["quantity"] if q.startswith("spread")], "linear"),
+        (
+            "Spread of random effects [SD on the log or logit scale]",
+            [q for q in table["quantity"] if q.startswith("spread")],
+            "linear",
+        ),
     ]
     heights = [len(names) + 1.2 for _, names, _ in groups]
     figure, axes = sheet(1, 3, width=7.2, height=0.27 * sum(heights) + 1.0, height_ratios=heights)
@@ -397,10 +421,19 @@ def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
     for ax, (label, names, scale) in zip(axes[:, 0], groups, strict=True):
         for y, name in enumerate(reversed(names)):
             row, told = known.loc[name], known.loc[name, "verdict"] == "learned"
-            ax.plot([row["prior_lower"], row["prior_upper"]], [y + 0.17] * 2, color=PRIOR, lw=2.2, solid_capstyle="butt", label="prior, 95 %")
+            ax.plot(
+                [row["prior_lower"], row["prior_upper"]],
+                [y + 0.17] * 2,
+                color=PRIOR,
+                lw=2.2,
+                solid_capstyle="butt",
+                label="prior, 95 %",
+            )
             colour = LEARNED if told else UNTAUGHT
             name_ = "posterior, median and 95 %" if told else "posterior that is the prior again: prior only"
-            ax.plot([row["lower"], row["upper"]], [y - 0.17] * 2, color=colour, lw=4, solid_capstyle="butt", label=name_)
+            ax.plot(
+                [row["lower"], row["upper"]], [y - 0.17] * 2, color=colour, lw=4, solid_capstyle="butt", label=name_
+            )
             ax.plot(row["median"], y - 0.17, "o", ms=4.5, mfc="white", mec=colour, mew=1.4)
         ax.set_xscale(scale)
         ax.set_yticks(range(len(names)), [name.removesuffix(" [h]") for name in reversed(names)])
@@ -408,8 +441,16 @@ def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
         ax.set_xlabel(label)
         if scale == "log":
             ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    foot = "Label is not living cells, and DNA is not either. A spread that fewer than three groups inform is called prior only whatever its interval."
-    return finish(figure, "What the published evidence says, and what it leaves to the prior", marks=marks, foot=foot, legend=legend_of(axes), columns=1)
+    foot = "Label is not living cells, and DNA is not either. A spread that fewer than three groups inform is called "
+    foot += "prior only, whatever its interval."
+    return finish(
+        figure,
+        "What the published evidence says, and what it leaves to the prior",
+        marks=marks,
+        foot=foot,
+        legend=legend_of(axes),
+        columns=1,
+    )
 
 
 def row_figure(table: pd.DataFrame, marks: Marks) -> Figure:
@@ -423,14 +464,33 @@ def row_figure(table: pd.DataFrame, marks: Marks) -> Figure:
     for ax, (label, rows, scale) in zip(axes[:, 0], panels, strict=True):
         titles = []
         for y, row in enumerate(reversed(rows.to_dict("records"))):
-            factor = 100.0 if row["quantity"] == "fold_change" else 1.0 / float(row["n"]) if row["quantity"] in ("present", "positive") else 1.0
-            for prefix, colour, lift, width, name in (("prior_", UNTAUGHT, 0.27, 1.6, "prior prediction, 95 %"), ("fitted_", FIT, 0.0, 3.0, "fit, 95 %"),
-                                                      ("held_out_", "#D55E00", -0.27, 1.6, "predicted by the other studies, 95 %")):  # fmt: skip
+            factor = (
+                100.0
+                if row["quantity"] == "fold_change"
+                else 1.0 / float(row["n"])
+                if row["quantity"] in ("present", "positive")
+                else 1.0
+            )
+            for prefix, colour, lift, width, name in BANDS:
                 style = "-" if prefix != "held_out_" or row["trusted"] in (True, "True") else ":"
                 shown_ = name if style == "-" else f"{name}: weights not to be trusted"
-                ax.plot([factor * row[f"{prefix}lower"], factor * row[f"{prefix}upper"]], [y + lift] * 2, style, color=colour, lw=width, solid_capstyle="butt", label=shown_)
+                ax.plot(
+                    [factor * row[f"{prefix}lower"], factor * row[f"{prefix}upper"]],
+                    [y + lift] * 2,
+                    style,
+                    color=colour,
+                    lw=width,
+                    solid_capstyle="butt",
+                    label=shown_,
+                )
             if str(row["observed_lower"]) not in ("", "nan"):
-                ax.plot([float(row["observed_lower"]), float(row["observed_upper"])], [y] * 2, color=DATA, lw=0.8, label="observed range")
+                ax.plot(
+                    [float(row["observed_lower"]), float(row["observed_upper"])],
+                    [y] * 2,
+                    color=DATA,
+                    lw=0.8,
+                    label="observed range",
+                )
             ax.plot(factor * row["observed"], y, "D", color=DATA, ms=3.2, label="observed")
             titles.append(_row_title(row))
         ax.set_yticks(range(len(titles)), titles, fontsize=6.5)
@@ -440,13 +500,20 @@ def row_figure(table: pd.DataFrame, marks: Marks) -> Figure:
         if scale == "log":
             ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
             ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if x in (20, 50, 200) else "")
-    foot = "Bands are of the expected value; a new observation scatters more. Prior predictions are shown for comparison, they are not fits."
-    return finish(figure, "Every fitted row beside its prediction", marks=marks, foot=foot, legend=legend_of(axes), columns=2)
+    foot = (
+        "Bands are of the expected value; a new observation scatters more. Prior predictions are shown for comparison, "
+    )
+    foot += "they are not fits."
+    return finish(
+        figure, "Every fitted row beside its prediction", marks=marks, foot=foot, legend=legend_of(axes), columns=2
+    )
 
 
 def _row_title(row: Mapping[str, object]) -> str:
     study = STUDIES[str(row["study"])].rsplit(" ", 1)[0].rstrip(",").split(",")[0]
-    what = {"half_life": "half-life", "fold_change": "left after", "present": "re-culture", "positive": "PCR"}.get(str(row["quantity"]), "label" if "label" in str(row["output"]) else "arrested")
+    what = {"half_life": "half-life", "fold_change": "left after", "present": "re-culture", "positive": "PCR"}.get(
+        str(row["quantity"]), "label" if "label" in str(row["output"]) else "arrested"
+    )
     hours = float(str(row["time"]))
     when = "" if row["quantity"] == "half_life" else f", {hours * 60:.0f} min" if hours < 1 else f", {hours:g} h"
     return f"{study}: {str(row['organ']).replace('_', ' ').replace(' muscle', '')}, {what}{when}"
@@ -455,7 +522,7 @@ def _row_title(row: Mapping[str, object]) -> str:
 def study_figure(shifts: pd.DataFrame, scores: pd.DataFrame, marks: Marks) -> Figure:
     """What moves without each study, and which number of stages predicts each study."""
     studies = [name for name in STUDIES if name in set(shifts["without"])]
-    names = [q for q in dict.fromkeys(shifts["quantity"])]
+    names = list(dict.fromkeys(shifts["quantity"]))
     known = shifts.set_index(["quantity", "without"])
     figure, axes = sheet(1, 2, width=7.2, height=0.24 * len(names) + 4.2, height_ratios=[0.24 * len(names) + 0.6, 2.4])
     ax = axes[0, 0]
@@ -464,19 +531,39 @@ def study_figure(shifts: pd.DataFrame, scores: pd.DataFrame, marks: Marks) -> Fi
             row = known.loc[(name, study)]
             sure = row["trusted"] in (True, "True")
             strong = abs(row["shift"]) >= 0.5
-            ax.text(x, y, f"{row['shift']:+.1f}{'' if sure else '*'}", ha="center", va="center", size=7.5, color=INK if strong else MUTED,
-                    weight="bold" if strong else "normal")  # fmt: skip
+            ax.text(
+                x,
+                y,
+                f"{row['shift']:+.1f}{'' if sure else '*'}",
+                ha="center",
+                va="center",
+                size=7.5,
+                color=INK if strong else MUTED,
+                weight="bold" if strong else "normal",
+            )
             if strong:
-                ax.add_patch(_cell(x, y, "#D55E00" if row["shift"] > 0 else FIT, min(0.5, 0.15 + 0.12 * abs(row["shift"]))))
-    ax.set_xticks(range(len(studies)), [STUDIES[s].replace(" 20", "\n20").replace(", ", "\n") for s in studies], fontsize=6.5)
-    ax.set_yticks(range(len(names)), [name for name in reversed(names)], fontsize=7)
+                ax.add_patch(
+                    _cell(x, y, OTHERS if row["shift"] > 0 else FIT, min(0.5, 0.15 + 0.12 * abs(row["shift"])))
+                )
+    ax.set_xticks(
+        range(len(studies)), [STUDIES[s].replace(" 20", "\n20").replace(", ", "\n") for s in studies], fontsize=6.5
+    )
+    ax.set_yticks(range(len(names)), list(reversed(names)), fontsize=7)
     ax.set_xlim(-0.5, len(studies) - 0.5)
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.tick_params(length=0)
     ax.set_title("Shift of each quantity without the study [posterior SD]", loc="left")
     _score_panel(axes[1, 0], scores, studies)
-    foot = "* the weights that leave the study out are not to be trusted (Pareto k over its limit): the study matters, how much is unknown. Bold: at least half a posterior SD."
-    return finish(figure, "Which studies pull, and how many stages of ageing they want", marks=marks, foot=foot, legend=legend_of(axes[1:]), columns=4)
+    foot = "* the weights that leave the study out are not to be trusted (Pareto k over its limit): the study matters, "
+    foot += "how much is unknown. Bold: at least half a posterior SD."
+    return finish(
+        figure,
+        "Which studies pull, and how many stages of ageing they want",
+        marks=marks,
+        foot=foot,
+        legend=legend_of(axes[1:]),
+        columns=4,
+    )
 
 
 def _cell(x: float, y: float, colour: str, alpha: float) -> object:
@@ -486,7 +573,7 @@ def _cell(x: float, y: float, colour: str, alpha: float) -> object:
 
 
 def _score_panel(ax: object, scores: pd.DataFrame, studies: Sequence[str]) -> None:
-    table = scores.pivot(index="study", columns="stages", values="elpd").loc[list(studies)]
+    table = scores.pivot_table(index="study", columns="stages", values="elpd").loc[list(studies)]
     gaps = table.sub(table[table.columns[0]], axis=0)
     colours = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9")
     for stages, colour in zip(gaps.columns[1:], colours, strict=False):

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a script, not a package)
 """Write the study table and the table of what is left out, from the table of published facts.
 
     python scripts/make_biodistribution_study.py [FOLDER]
@@ -19,8 +20,9 @@ FACTS = DATA / "biodistribution_evidence.csv"
 STUDY, EXCLUDED = "biodistribution_study.csv", "biodistribution_excluded.csv"
 
 COLUMNS = (
-    "fact", "study", "subject", "species", "route", "dose", "dose_unit", "viability", "time", "time_to", "time_from", "time_unit",
-    "output", "quantity", "value", "unit", "stat", "sd", "n", "lower", "upper", "organ", "method", "source", "evidence", "note",
+    "fact", "study", "subject", "species", "route", "dose", "dose_unit", "viability", "time", "time_to",
+    "time_from", "time_unit", "output", "quantity", "value", "unit", "stat", "sd", "n", "lower", "upper", "organ",
+    "method", "source", "evidence", "note",
 )  # fmt: skip
 LEFT_OUT = ("fact", "study", "species", "organ", "time_h", "quantity", "quantity_detail", "use", "provenance", "reason")
 
@@ -96,7 +98,12 @@ def _half_life(fact: dict[str, str]) -> dict[str, str]:
 
 
 def _arrested(fact: dict[str, str]) -> dict[str, str]:
-    own = {"route": "ia", "output": "bed_cells", "viability": "1", "remark": f"{NO_DOSE}; viability 1: cells were followed one by one"}
+    own = {
+        "route": "ia",
+        "output": "bed_cells",
+        "viability": "1",
+        "remark": f"{NO_DOSE}; viability 1: cells were followed one by one",
+    }
     if fact["sd"]:
         return own | {"value": fact["value"], "unit": "%ID", "stat": "mean", "sd": fact["sd"]}
     return own | {"quantity": "fold_change", "time_from": "0", "value": f"{float(fact['value']) / 100:g}"}

@@ -1,4 +1,4 @@
-"""The published evidence as one study: its tables, the rule that no row counts twice, its fit, and the page about it."""
+"""The published evidence as one study: its tables, the rule that no row counts twice, its fit, and its page."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def test_a_window_that_was_not_read_is_said_to_be_assumed():
     lives = rows[rows["quantity"] == "half_life"]
     assert len(lives) == 2
     assert lives["note"].str.contains("window of the half-life not given").all()
-    np.testing.assert_allclose(lives["time_to"].astype(float) - lives["time"].astype(float), lives["value"].astype(float))
+    np.testing.assert_allclose(
+        lives["time_to"].astype(float) - lives["time"].astype(float), lives["value"].astype(float)
+    )
 
 
 # ---- no row counts twice ---------------------------------------------------------------------------------------------
@@ -129,7 +131,7 @@ def test_shapes_are_numbers_of_stages():
     for stages in (1, 3, 5):
         model = load_model("biodistribution", stages={"lung": stages, "bed": stages}).fix(eps_bed=0.99, F_v=1.0)
         sims = simulate(model, bolus("1e6 cells", "ia"), times=[24.0, 72.0], outputs=["bed_cells"])
-        left = sims["bed_cells"].values.squeeze() / 0.99e6
+        left = sims["bed_cells"].to_numpy().squeeze() / 0.99e6
         np.testing.assert_allclose(left, gamma(stages, scale=1 / (stages * 0.0289)).sf([24.0, 72.0]), rtol=1e-6)
 
 
@@ -147,7 +149,7 @@ def test_the_mode_is_found_where_half_lives_say_it():
 
 
 @pytest.mark.slow
-def test_the_evidence_is_sampled_within_the_limits(tmp_path):
+def test_the_evidence_is_sampled_within_the_limits():
     """R-hat at most 1.01, ESS at least 400, no divergences: `Fit.converged` is just that."""
     module = script("fit_evidence")
     found, ran = module.sampled(1, "", module.Length(), quick=False)
@@ -160,7 +162,7 @@ def test_the_evidence_is_sampled_within_the_limits(tmp_path):
 @pytest.mark.slow
 def test_the_script_runs_in_a_quick_form(tmp_path):
     arguments = ["--quick", "--stages", "1", "--refit", "assis_2010", "--out", str(tmp_path)]
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "fit_evidence.py"), *arguments], check=True)  # noqa: S603
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "fit_evidence.py"), *arguments], check=True)
     runs = pd.read_csv(tmp_path / "runs.csv", keep_default_na=False)
     assert list(runs["without"]) == ["", "assis_2010"]
     rows = pd.read_csv(tmp_path / "rows.csv")
@@ -172,7 +174,7 @@ def test_the_script_runs_in_a_quick_form(tmp_path):
 # ---- the page --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_is_what_its_tables_say(tmp_path):
+def test_the_page_is_what_its_tables_say():
     assert script("write_evidence_page").text() == (ROOT / "docs" / "evidence_fit.md").read_text()
 
 
@@ -186,7 +188,10 @@ def test_the_tables_of_the_page_passed_their_checks():
 
 def test_the_figures_can_be_drawn_from_the_tables(tmp_path):
     module = script("fit_evidence")
-    found = {name: pd.read_csv(ROOT / "docs" / "evidence" / f"{name}.csv") for name in ("quantities", "shifts", "rows", "scores")}
+    found = {
+        name: pd.read_csv(ROOT / "docs" / "evidence" / f"{name}.csv")
+        for name in ("quantities", "shifts", "rows", "scores")
+    }
     module.figures(found, 1, tmp_path, quick=False)
     for name in ("evidence_posterior", "evidence_rows", "evidence_studies"):
         assert (tmp_path / f"{name}.png").stat().st_size > 20_000

@@ -50,7 +50,9 @@ class _Joint:
     def effects(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Random effects of coordinates and of standard normal variables."""
         found = self.coordinates.spreads(x)
-        return np.concatenate([np.zeros(0), *(self._level(k, block @ root.T, found) for k, block, root in self._blocks(u, found))])
+        return np.concatenate(
+            [np.zeros(0), *(self._level(k, block @ root.T, found) for k, block, root in self._blocks(u, found))]
+        )
 
     def _level(self, k: int, mixed: np.ndarray, found: Spreads) -> np.ndarray:
         first = sum(len(level.effects) for level in self.population.levels[:k])
@@ -123,13 +125,19 @@ def joint_frame(population: Population) -> Frame | None:
     joint = _Joint(population)
     scale = _prior_widths(joint)
     found = minimize(
-        lambda y: _scaled(joint, y, scale), joint.start / scale, jac=True, method="BFGS", options={"maxiter": MOST_ITERATIONS, "gtol": 1e-2}
+        lambda y: _scaled(joint, y, scale),
+        joint.start / scale,
+        jac=True,
+        method="BFGS",
+        options={"maxiter": MOST_ITERATIONS, "gtol": 1e-2},
     )
     if not found.fun < FARTHEST:
         return None
     y = np.asarray(found.x)
     moves = STEP * np.eye(len(y))
-    hessian = np.array([(_scaled(joint, y + move, scale)[1] - _scaled(joint, y - move, scale)[1]) / (2 * STEP) for move in moves])
+    hessian = np.array(
+        [(_scaled(joint, y + move, scale)[1] - _scaled(joint, y - move, scale)[1]) / (2 * STEP) for move in moves]
+    )
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     if not np.all(np.isfinite(values)):
         return None

@@ -23,7 +23,7 @@ __all__ = ["as_sampled", "draw_names", "parametrized", "population_frame"]
 # A level is sampled centred where the data of its groups leave less than this share of the variance of every effect.
 WELL_KNOWN = 0.25
 STEP = 1e-5  # of central differences of the change between both forms
-# Above this n the 2 n^2 searches for random effects behind the curvature cost more than they save: the joint mode serves.
+# Above this n the 2 n^2 searches for random effects behind the curvature cost more than they save; the joint mode does.
 MOST_COORDINATES = 20
 
 
