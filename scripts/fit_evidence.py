@@ -42,6 +42,7 @@ MODEL, STUDY = "biodistribution", library_path() / "data" / "biodistribution_stu
 SEED = 20261123
 SHAPES = (1, 2, 3, 4, 5)
 THINNED = 500  # draws that predictions are made of
+WEIGHED = 1000  # draws that another number of stages is weighed from
 FRESH = 16  # random effects of a new study for each draw
 SPECIES = ("mouse", "rat", "human")
 LITTLE = 0.1  # share of the prior variance below which a quantity is called "prior only"
@@ -175,8 +176,8 @@ class LeftOut:
     new: tuple[Predicted, ...]  # with effects of new studies
 
 
-def leave_out(draws: Draws) -> LeftOut:
-    """Leave out each study in turn."""
+def leave_out(draws: Draws, base: np.ndarray | float = 0.0) -> LeftOut:
+    """Leave out each study in turn; `base` are the log weights of draws of another number of stages."""
     rng = np.random.default_rng(SEED + 1)
     new = tuple(predicted(draws, draws.fresh(rng), rng) for _ in range(FRESH))
     own = [record.study for record in draws.population.problem.study.records]
@@ -184,7 +185,7 @@ def leave_out(draws: Draws) -> LeftOut:
     mine = np.array([[name == study for study in studies] for name in own], dtype=float)
     each = np.stack([one.log_density @ mine for one in new])  # (fresh, draw, study)
     marginal = logsumexp(each, axis=0) - np.log(FRESH)
-    weights, k = smoothed(-marginal)
+    weights, k = smoothed(np.reshape(base, (-1, 1)) - marginal)
     elpd = logsumexp(weights + marginal, axis=0)
     return LeftOut(studies, weights, k, elpd, limit_of(len(draws)), new)
 
@@ -235,14 +236,16 @@ def band(values: np.ndarray, prefix: str = "", weights: np.ndarray | None = None
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def quantity_table(shape: int, after: Draws, before: Draws) -> pd.DataFrame:
-    """Each quantity with its prior, its posterior, and what the evidence taught."""
+def quantity_table(shape: int, after: Draws, before: Draws, weights: np.ndarray | None = None) -> pd.DataFrame:
+    """Each quantity with prior, posterior and what was learned; with log weights of draws if given."""
     prior = quantities(shape, before)
     rows = []
     for name, values in quantities(shape, after).items():
-        learned = 1.0 - float(np.var(straight(name, values)) / np.var(straight(name, prior[name])))
+        here = straight(name, values)
+        share = np.full(len(here), 1 / len(here)) if weights is None else np.exp(weights)
+        learned = 1.0 - float(share @ (here - share @ here) ** 2 / np.var(straight(name, prior[name])))
         rows.append(
-            {"stages": shape, "quantity": name, **band(prior[name], "prior_"), **band(values), "learned": learned,
+            {"stages": shape, "quantity": name, **band(prior[name], "prior_"), **band(values, "", weights), "learned": learned,
              "verdict": verdict(name, learned)}
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -345,8 +348,8 @@ def _cpu() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def tables(shape: int, refit: Sequence[str], length: Length, *, quick: bool) -> dict[str, pd.DataFrame]:
-    """All tables of one number of stages."""
+def tables(shape: int, refit: Sequence[str], length: Length, *, quick: bool) -> tuple[dict[str, pd.DataFrame], Draws]:
+    """All tables of one number of stages, and the draws behind them."""
     population = pose_population(load(shape), evidence())
     fit, ran = sampled(shape, "", length, quick=quick)
     runs, refitted = [ran], {}
@@ -357,11 +360,33 @@ def tables(shape: int, refit: Sequence[str], length: Length, *, quick: bool) -> 
     whole = drawn(fit, population)
     few, before = whole.some(THINNED), of_priors(population, THINNED)
     left = leave_out(few)
-    return {
+    found = {
         "runs": pd.concat(runs), "quantities": quantity_table(shape, whole, of_priors(population, 20 * THINNED)),
         "shifts": shift_table(shape, few, left, refitted),
         "rows": row_table(few, left, before, refitted).assign(stages=shape),
         "scores": score_table(shape, left),
+    }  # fmt: skip
+    return found, whole
+
+
+def weighed(shape: int, draws: Draws, sampled_shape: int) -> dict[str, pd.DataFrame]:
+    """Tables of another number of stages, from draws of the one that was sampled, by importance weights.
+
+    Priors are the same for all numbers of stages, so that the weights are ratios of likelihoods.
+    """
+    population, rng = pose_population(load(shape), evidence()), np.random.default_rng(SEED + 3)
+    other = Draws(population, draws.theta, draws.eta, draws.spread)
+    ratio = predicted(other, other.eta, rng).log_density.sum(axis=1) - predicted(draws, draws.eta, rng).log_density.sum(
+        axis=1
+    )
+    weights, k = smoothed(ratio[:, None])
+    left = leave_out(other, weights[:, 0])
+    gain = float(logsumexp(ratio) - np.log(len(ratio)))
+    how = {"stages": shape, "from_stages": sampled_shape, "draws": len(ratio), "pareto_k": k[0], "log_bayes_factor": gain,
+           "trusted": bool(k[0] <= limit_of(len(ratio)))}  # fmt: skip
+    return {
+        "weighed": pd.DataFrame([how]), "scores": score_table(shape, left),
+        "quantities": quantity_table(shape, other, of_priors(population, 20 * THINNED), weights[:, 0]),
     }  # fmt: skip
 
 
@@ -589,7 +614,10 @@ def _score_panel(ax: object, scores: pd.DataFrame, studies: Sequence[str]) -> No
 def main() -> None:
     """Read the options and do it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--stages", type=int, nargs="*", default=list(SHAPES), help="numbers of stages (1 to 5)")
+    parser.add_argument("--stages", type=int, default=1, help="number of stages that is sampled")
+    parser.add_argument(
+        "--weigh", type=int, nargs="*", help="numbers of stages that are weighed; all others by default"
+    )
     parser.add_argument("--refit", nargs="*", default=[], help="studies that are left out by sampling again")
     parser.add_argument("--quick", action="store_true", help="few draws: QUICK, not a result")
     parser.add_argument("--figures", action="store_true", help="only draw the figures, from the tables in --out")
@@ -597,10 +625,14 @@ def main() -> None:
     chosen = parser.parse_args()
     folder, drawn_in = (chosen.out, chosen.out) if chosen.out else (TABLES, FIGURES)
     length = Length(20, 20, 1) if chosen.quick else Length()
-    for shape in [] if chosen.figures else chosen.stages:
-        write(tables(shape, chosen.refit, length, quick=chosen.quick), folder)
+    if not chosen.figures:
+        found, draws = tables(chosen.stages, chosen.refit, length, quick=chosen.quick)
+        write(found, folder)
+        others = [shape for shape in SHAPES if shape != chosen.stages] if chosen.weigh is None else chosen.weigh
+        for shape in others:
+            write(weighed(shape, draws.some(WEIGHED), chosen.stages), folder)
     found = {name: pd.read_csv(folder / f"{name}.csv") for name in ("quantities", "shifts", "rows", "scores")}
-    figures(found, int(found["quantities"]["stages"].min()), drawn_in, quick=chosen.quick)
+    figures(found, chosen.stages, drawn_in, quick=chosen.quick)
 
 
 if __name__ == "__main__":
