@@ -24,6 +24,8 @@ TEXTS = [
     "power(b, c)",
     "lognormal(s)",
     "student(nu, a)",
+    "student(nu, combined2(a, b))",
+    "yeojohnson(c, s)",
 ]
 
 
@@ -93,7 +95,7 @@ def test_parameters_are_the_names_among_the_arguments():
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_density_integrates_to_one(text):
     noise = Noise.parse(text)
-    lo = 0 if noise.is_log else -np.inf
+    lo = 0 if noise.is_positive else -np.inf
     total, _ = integrate.quad(lambda y: math.exp(noise.log_density(y, 2.0, VALUES)), lo, np.inf)
     assert total == pytest.approx(1, abs=1e-7)
 
@@ -201,7 +203,13 @@ def test_samples_follow_the_distribution(text):
         ("additive", "has 0 arguments"),
         ("power(b)", r"has 1 arguments; expected power\(b, c\)"),
         ("additive(0)", r"a of noise 'additive\(0\)' is 0; expected a number above 0 or a parameter"),
-        ("student(4, additive(a))", "expected a finite number or a name"),
+        ("student(4, lognormal(s))", "'student' with 'lognormal' inside; expected student.nu, NOISE. around"),
+        ("student(additive(a))", r"has 1 arguments; expected student\(nu, a\)"),
+        ("ar1(0.5)", r"'ar1' with nothing inside; .*Try: ar1\(rho, lognormal\(s\)\)"),
+        ("ar1(1, additive(a))", "rho of noise .* is 1; expected a number between 0 and 1"),
+        ("ar1(rho, student(nu, a))", "'ar1' with 'student' inside"),
+        ("poisson(proportional(b))", "noise 'poisson' stands around no other"),
+        ("student(4, power(b, c*2))", "expected a finite number or a name"),
         ("proportional(b*2)", "expected a finite number or a name"),
     ],
 )

@@ -85,7 +85,9 @@ MODEL = """\
 # A model: one row a line; every number with its unit, prior and origin. `mscpkpd check FILE` tests units and names.
 # evidence: read (checked against the source), derived, recalled, assumed, review.
 # priors: lognormal(median, cv), logitnormal(median, cv), normal(mean, sd), halfnormal(scale), beta(a, b), fixed.
-# noise: additive(a), proportional(b), combined1(a, b), combined2(a, b), power(b, c), lognormal(s), student(nu, a).
+# noise: additive(a), proportional(b), combined1(a, b), combined2(a, b), power(b, c), lognormal(s), student(nu, a),
+# student(nu, proportional(b)), boxcox(lam, s), yeojohnson(lam, s), ar1(rho, lognormal(s)), poisson(),
+# negbinomial(size).
 # The numbers below are examples.
 
 format = 1

@@ -40,7 +40,7 @@ class Ranked:
     failure : str
         Why there are none; empty where there are.
     seconds : float
-        That it took [s].
+        Processor time that it took [s].
     divergent : int
         Transitions that the sampler could not follow.
     attempts : int
@@ -113,7 +113,7 @@ class Experiment:
         number : int
             From 0.
         """
-        began = time.perf_counter()
+        began = time.process_time()
         rng = np.random.default_rng([self.seed, number])
         try:
             truth, study = drawn_truth(self.population, rng)
@@ -123,7 +123,7 @@ class Experiment:
         known = {} if found.failure else found.truths
         rows = tuple(_row(name, true, found.draws[name], self.ranked, rng) for name, true in known.items())
         beyond = sum(record.kind in ("left", "right", "interval") for record in study.records)
-        seconds = round(time.perf_counter() - began, 3)
+        seconds = round(time.process_time() - began, 3)
         return Ranked(number, rows, found.failure, seconds, found.divergent, found.attempts, beyond)
 
     def _posterior(self, truth: Truth, study: Study, seed: int) -> Drawn:

@@ -24,7 +24,7 @@ __all__ = ["LOG_DENSITY", "Drawn", "Sampling", "sampled"]
 LOG_DENSITY = "log density"
 LONGER = 4  # times that a study is sampled, each with twice the draws, until its draws are enough
 PER_RANK = 2.0  # effective draws for each draw that is ranked: then draws at even distances are nearly independent
-AGREE, APART = 1.02, 1.05  # R-hat up to which draws are taken at once, and above which they never are
+AGREE, APART = 1.05, 1.1  # R-hat up to which draws are taken at once, and above which they never are
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def sampled(
         flat = {name: natural[:, k] for k, name in enumerate(names)}
         flat |= summaries_of(population, natural[:, len(names) :]) if levels else {}
         flat[LOG_DENSITY] = stats["logp"].reshape(-1)
-        table, _ = diagnose({name: values.reshape(xs.shape[:2]) for name, values in flat.items()}, {})
+        table, _ = diagnose({name: values.reshape(*_parts(xs.shape)) for name, values in flat.items()}, {})
         ess, apart = float(table["ess_bulk"].min()), float(table["r_hat"].max())
         if ess >= PER_RANK * ranked and apart <= AGREE:
             break
@@ -121,6 +121,12 @@ def sampled(
     elif not np.isfinite(truths[LOG_DENSITY]):
         failure = "the density at the truth is not finite"
     return Drawn(truths, flat, int(np.sum(stats["diverging"])), attempt + 1, failure)
+
+
+def _parts(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Chains and draws that are compared with one another: the halves of a single chain."""
+    chains, draws = shape[:2]
+    return (chains, draws) if chains > 1 or draws % 2 else (2, draws // 2)
 
 
 def _seen(population: Population) -> tuple[Problem | Population, Frame]:

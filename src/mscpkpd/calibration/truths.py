@@ -18,7 +18,7 @@ from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 from mscpkpd.variability import SUMMARIES
 
-__all__ = ["Truth", "drawn_truth", "simulated_study", "summaries_of"]
+__all__ = ["Truth", "drawn_truth", "from_priors", "simulated_study", "summaries_of"]
 
 PATIENCE = 5  # truths in a row that the solver cannot follow
 
@@ -97,7 +97,7 @@ def drawn_truth(population: Population, rng: np.random.Generator) -> tuple[Truth
     """
     problem = population.problem
     for _ in range(PATIENCE):
-        truth = _drawn(population, rng)
+        truth = from_priors(population, rng)
         if population.levels:
             f = population.predict(truth.theta, truth.eta).value
         else:
@@ -107,7 +107,14 @@ def drawn_truth(population: Population, rng: np.random.Generator) -> tuple[Truth
     raise MscError(f"{PATIENCE} truths in a row could not be solved")
 
 
-def _drawn(population: Population, rng: np.random.Generator) -> Truth:
+def from_priors(population: Population, rng: np.random.Generator) -> Truth:
+    """Draw typical values, spreads, correlations, and random effects of new groups.
+
+    Parameters
+    ----------
+    population : Population
+    rng : numpy.random.Generator
+    """
     coordinates = Coordinates(population)
     priors = [parameter.prior for parameter in population.problem.free]
     priors += [population.effects[k].prior for k in coordinates.free_effects]

@@ -48,6 +48,7 @@ SEARCHING = "For least_squares"
 STARTS_HELP = "Searches, all but the first from draws of the priors."
 BOOTSTRAP_HELP = "Bootstrap samples behind the intervals; 0 for the curvature."
 RANDOM_HELP = "Random effects of the fit; none for none. All that the data can tell, unless given."
+BLQ_HELP = "What values below the limit of quantification count for: M1 to M7, by output or for all."
 COLUMNS = ("parameter", "estimate", "lower", "upper", "unit")
 SAMPLED = (("r_hat", ".4f", "R-hat"), ("ess", ".0f", "ESS"), ("learned", ".2f", "learned"))
 LIKELIHOOD = (
@@ -64,11 +65,12 @@ def fit(
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder for the result; an earlier run is replaced.")],
     values: Values = None,
     method: Annotated[
-        str, typer.Option(help="nuts, a full posterior; focei, foce, laplace or map; least_squares.")
+        str, typer.Option(help="nuts, a full posterior; smc; pathfinder; focei, foce, laplace or map; least_squares.")
     ] = "nuts",
     free: Annotated[str | None, typer.Option(metavar="a,b", help="Parameters to learn, and no others.")] = None,
     fix: Annotated[str | None, typer.Option(metavar="a=1,b=2", help="Parameters held, in the model's units.")] = None,
     random: Annotated[str | None, typer.Option(metavar="a,b:lot", help=RANDOM_HELP)] = None,
+    blq: Annotated[str | None, typer.Option(metavar="M4|a=M1,b=M5", help=BLQ_HELP)] = None,
     seed: Seed = 0,
     draws: Annotated[int, typer.Option(min=1, help="Draws kept, each chain.", rich_help_panel=SAMPLING)] = 1000,
     tune: Annotated[int, typer.Option(min=1, help="Warm-up draws, each chain.", rich_help_panel=SAMPLING)] = 1000,
@@ -112,7 +114,7 @@ def fit(
         study = read_study(data, **table)
     with (
         in_shell_words(
-            "method", "free", "fix", "random", "draws", "tune", "chains", "covariates", "starts", "bootstrap"
+            "method", "free", "fix", "random", "blq", "draws", "tune", "chains", "covariates", "starts", "bootstrap"
         ),
         progress(f"{method}, {data.name}") as tell,
         _kept_draws(kept),
@@ -121,7 +123,8 @@ def fit(
             tell(0, chains * (draws + tune))  # the sampler is compiled before the first draw
         found = fit_model(
             chosen, study, method, free=learned, fix=held or None, seed=seed, draws=draws, tune=tune, chains=chains,
-            progress=tell, random=varying, folder=kept, starts=starts, bootstrap=bootstrap,
+            progress=tell, random=varying, blq=read_rules(blq, "--blq"), folder=kept, starts=starts,
+            bootstrap=bootstrap,
         )  # fmt: skip
     from mscpkpd.report import write_fit_run
 

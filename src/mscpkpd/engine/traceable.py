@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.scipy.special import erfcx
 
 from mscpkpd.engine.compiled import compiled
 from mscpkpd.engine.planned import pulled
 
-__all__ = ["linearized", "many", "placed", "pulled", "sloped"]
+__all__ = ["erfcx", "linearized", "many", "placed", "pulled", "sloped"]
 
 Traceable = Callable[..., Any]
 

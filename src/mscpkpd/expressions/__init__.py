@@ -11,7 +11,7 @@
 Text from a file is never evaluated as Python and never given to SymPy's parser.
 """
 
-from mscpkpd.expressions.calls import parse_call
+from mscpkpd.expressions.calls import parse_call, parse_nested_call
 from mscpkpd.expressions.dimensions import check_unit, unit_of
 from mscpkpd.expressions.language import FUNCTIONS, TIME, Expression, check_name, parse, shortened
 from mscpkpd.expressions.symbolic import Hill, to_sympy
@@ -25,6 +25,7 @@ __all__ = [
     "check_unit",
     "parse",
     "parse_call",
+    "parse_nested_call",
     "shortened",
     "to_sympy",
     "unit_of",

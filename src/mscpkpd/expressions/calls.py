@@ -8,7 +8,9 @@ import math
 from mscpkpd.errors import ExpressionError, ParameterError
 from mscpkpd.expressions.language import constant, plain, shortened, tree
 
-__all__ = ["parse_call"]
+__all__ = ["parse_call", "parse_nested_call"]
+
+Call = tuple[str, tuple[str | float, ...]]
 
 EXAMPLE = "lognormal(20, 0.8)"
 
@@ -49,6 +51,46 @@ def parse_call(text: str, where: str = "") -> tuple[str, tuple[str | float, ...]
             return name, tuple(_argument(argument, text, where) for argument in args)
     problem = f"'{shortened(text)}' cannot be read"
     raise ParameterError(problem, where=where, expected="name(number, ...)", hint=EXAMPLE)
+
+
+def parse_nested_call(text: str, where: str = "") -> tuple[str, tuple[str | float, ...], Call | None]:
+    """Read a call whose last argument may be a call itself, such as ``"student(4, proportional(b))"``.
+
+    Parameters
+    ----------
+    text : str
+        As for `parse_call`.
+    where : str
+        File and key, for the error message.
+
+    Returns
+    -------
+    word : str
+    arguments : tuple of str or float
+        Without the call inside.
+    inside : tuple of (str, tuple of str or float), or None
+        The call inside, if there is one.
+
+    Raises
+    ------
+    ParameterError
+        If the text has another form.
+
+    Examples
+    --------
+    >>> parse_nested_call("student(4, proportional(b))")
+    ('student', (4.0,), ('proportional', ('b',)))
+    """
+    try:
+        top = tree(plain(text))
+    except ExpressionError:
+        top = None
+    match top:
+        case ast.Call(func=ast.Name(id=name), args=[*args, ast.Call() as last], keywords=[]):
+            first = tuple(_argument(argument, text, where) for argument in args)
+            return name, first, parse_call(ast.unparse(last), where)
+    name, first = parse_call(text, where)
+    return name, first, None
 
 
 def _argument(node: ast.expr, text: str, where: str) -> str | float:

@@ -1,7 +1,7 @@
 """A problem as a PyMC model.
 
 Each free parameter is a random variable under its own name and on its own scale; the prediction is one operation;
-every kind of row has its likelihood (rules R1 to R8 and B1 to B16 of the conventions).
+every kind of row has its likelihood (rules R1 to R10 and B1 to B16 of the conventions).
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from mscpkpd.errors import ParameterError
+from mscpkpd.fitting.counted_terms import UNCOMMON, count_of, counted_term
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.op import PredictionOp
-from mscpkpd.noise import Noise
+from mscpkpd.fitting.tensors import TENSORS
+from mscpkpd.noise import LEAST, Noise
 from mscpkpd.observations import Rows
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem
+from mscpkpd.tails import HALF_LOG_2PI, log_normal_density
 
 __all__ = ["FRAME", "THETA", "build_pymc", "density_of", "likelihood", "natural_of", "placed", "variable"]
 
@@ -136,18 +139,24 @@ def _distribution(name: str, prior: Prior) -> tuple[Any, tuple[float, ...]]:
 def likelihood(problem: Problem, k: int, name: str, prediction: Any, values: Mapping[str, Any]) -> None:
     """Add the rows of one output, by kind."""
     rows, noise = problem.rows, problem.model.output(name).noise
-    for kind in sorted(set(rows.kind[rows.output == k])):
-        own_sd = np.isfinite(rows.sd) & np.isin(rows.kind, ("mean", "logmean"))
-        for with_sd in (False, True):
-            mine = np.flatnonzero((rows.output == k) & (rows.kind == kind) & (own_sd == with_sd))
-            if len(mine) == 0:
-                continue
-            label = f"{name}_{kind}{'_sd' if with_sd else ''}"
-            f = prediction[mine]
-            if with_sd:
-                _summary(label, rows.value[mine], f, rows.sd[mine] / np.sqrt(rows.count[mine]), log=kind == "logmean")
-            elif noise is not None:
-                _rows(label, noise, f, values, problem.rows, mine)
+    for kind in sorted(set(rows.kind[rows.output == k]) - {"dropped"}):
+        of_kind = (rows.output == k) & (rows.kind == kind)
+        if kind in UNCOMMON:
+            mine = np.flatnonzero(of_kind)
+            counted_term(problem, f"{name}_{kind}", prediction[mine], values, mine)
+            continue
+        for suffix, chosen in (("", ~rows.has_own_sd & np.isnan(rows.floor)), ("_above", np.isfinite(rows.floor))):
+            mine = np.flatnonzero(of_kind & chosen)
+            if noise is not None and len(mine):
+                _rows(f"{name}_{kind}{suffix}", noise, prediction[mine], values, rows, mine)
+        mine = np.flatnonzero(of_kind & rows.has_own_sd)
+        if len(mine):
+            spread = rows.sd[mine] / np.sqrt(rows.count[mine])
+            _summary(f"{name}_{kind}_sd", rows.value[mine], prediction[mine], spread, log=kind == "logmean")
+    mine = np.flatnonzero((rows.output == k) & (rows.spared > 0))
+    if len(mine) and noise is not None:  # a composition is one number less than its rows (Q5)
+        each = pt.log(noise.spread(prediction[mine], values, TENSORS)) - 0.5 * np.log(count_of(rows, mine))
+        pm.Potential(f"{name}_closure", pt.sum(rows.spared[mine] * (each + HALF_LOG_2PI)))
 
 
 def _summary(label: str, value: np.ndarray, f: Any, sd: np.ndarray, *, log: bool) -> None:
@@ -157,69 +166,56 @@ def _summary(label: str, value: np.ndarray, f: Any, sd: np.ndarray, *, log: bool
 
 def _rows(label: str, noise: Noise, f: Any, values: Mapping[str, Any], rows: Rows, mine: np.ndarray) -> None:
     """Rows of one kind whose spread is the noise of their output."""
-    kind = str(rows.kind[mine[0]])
-    center = pt.log(pt.maximum(f, TINY)) if noise.is_log else f
-    sd = _sd(noise, f, values)
+    kind, floor = str(rows.kind[mine[0]]), rows.floor[mine]
     if kind in ("mean", "logmean"):
-        observed = np.log(rows.value[mine]) if noise.is_log and kind == "mean" else rows.value[mine]
-        pm.Normal(label, center, sd / np.sqrt(rows.count[mine]), observed=observed)
+        center = noise.scaled(f, values, TENSORS)
+        observed = noise.scaled(rows.value[mine], values, TENSORS) if kind == "mean" else rows.value[mine]
+        spread = noise.spread(f, values, TENSORS) / np.sqrt(rows.count[mine])
+        if noise.form not in ("boxcox", "yeojohnson"):
+            value = rows.value[mine]
+            pm.Normal(label, center, spread, observed=np.log(value) if noise.is_log and kind == "mean" else value)
+            return
+        density = log_normal_density((observed - center) / spread) - pt.log(spread)
+        pm.Potential(label, pt.sum(density + noise.log_slope(rows.value[mine], values, TENSORS)))
+    elif kind == "value" and noise.kind == "ar1":
+        pm.Potential(label, _series(noise, f, values, rows, mine))
     elif kind == "value":
-        _exact(label, noise, center, sd, values, rows.value[mine])
+        _exact(label, noise, f, values, rows.value[mine], floor)
     else:
-        lower, upper = rows.lower[mine], rows.upper[mine]
-        if noise.is_log:
-            lower, upper = np.log(np.maximum(lower, TINY)), np.log(np.maximum(upper, TINY))
-        centered = _centered(noise, sd, values)
-        pm.Potential(label, pt.sum(_log_probability(kind, centered, lower - center, upper - center)))
+        bounds = {"left": (rows.upper[mine],), "right": (rows.lower[mine],)}
+        limits = bounds.get(kind, (rows.lower[mine], rows.upper[mine]))
+        of_kind = {"left": noise.log_cdf, "right": noise.log_sf, "interval": noise.log_interval}[kind]
+        density = of_kind(*limits, f, values, TENSORS)  # type: ignore[operator]
+        if np.isfinite(floor[0]):  # given that the row is not below its floor (B6)
+            density = density - noise.log_kept(floor, f, values, TENSORS)
+        pm.Potential(label, pt.sum(density))
 
 
-def _exact(label: str, noise: Noise, center: Any, sd: Any, values: Mapping[str, Any], observed: np.ndarray) -> None:
-    if noise.is_log:
-        pm.LogNormal(label, center, sd, observed=observed)
-    elif noise.kind == "student":
-        pm.StudentT(label, nu=_value(noise.args[0], values), mu=center, sigma=sd, observed=observed)
-    else:
-        pm.Normal(label, center, sd, observed=observed)
+def _exact(
+    label: str, noise: Noise, f: Any, values: Mapping[str, Any], observed: np.ndarray, floor: np.ndarray
+) -> None:
+    """Values, as a distribution that also draws: one log density for each, to the last digits."""
+    names = noise.parameters
+
+    def log_density(y: Any, center: Any, *given: Any) -> Any:
+        told = dict(zip(names, given, strict=True))
+        density = noise.log_density(y, center, told, TENSORS)
+        return density - noise.log_kept(floor, center, told, TENSORS) if np.isfinite(floor[0]) else density
+
+    def drawn(center: Any, *given: Any, rng: np.random.Generator, size: Any) -> np.ndarray:
+        told = {name: np.asarray(x) for name, x in zip(names, given, strict=True)}
+        return noise.sample(rng, np.broadcast_to(center, size) if size is not None else center, told)
+
+    pm.CustomDist(label, f, *(values[name] for name in names), logp=log_density, random=drawn, observed=observed)
 
 
-def _centered(noise: Noise, sd: Any, values: Mapping[str, Any]) -> Any:
-    if noise.kind == "student":
-        return pm.StudentT.dist(nu=_value(noise.args[0], values), mu=0.0, sigma=sd)
-    return pm.Normal.dist(0.0, sd)
-
-
-def _log_probability(kind: str, centered: Any, lower: Any, upper: Any) -> Any:
-    """Log probability of a censored row: below (B5), above (B9) or between its limits (B8).
-
-    Upper tails are taken as lower tails of the mirrored limits, so that nothing cancels (B11).
-    """
-    if kind == "left":
-        return pm.logcdf(centered, upper)
-    if kind == "right":
-        return pm.logcdf(centered, -lower)
-    mirrored = lower > 0
-    high = pm.logcdf(centered, pt.switch(mirrored, -lower, upper))
-    low = pm.logcdf(centered, pt.switch(mirrored, -upper, lower))
-    return high + pm.math.log1mexp(low - high)
-
-
-def _sd(noise: Noise, f: Any, values: Mapping[str, Any]) -> Any:
-    a = [_value(argument, values) for argument in noise.args]
-    match noise.kind:
-        case "additive" | "lognormal":
-            return a[0] + pt.zeros_like(f)
-        case "student":
-            return a[1] + pt.zeros_like(f)
-        case "proportional":
-            return a[0] * pt.abs(f)
-        case "power":
-            return a[0] * pt.abs(f) ** a[1]
-        case "combined1":
-            return a[0] + a[1] * pt.abs(f) ** (a[2] if len(a) > 2 else 1.0)
-        case "combined2":
-            return pt.sqrt(a[0] ** 2 + (a[1] * pt.abs(f) ** (a[2] if len(a) > 2 else 1.0)) ** 2)
-    raise ParameterError(f"noise '{noise.kind}' has no PyMC form")
-
-
-def _value(argument: str | float, values: Mapping[str, Any]) -> Any:
-    return values[argument] if isinstance(argument, str) else argument
+def _series(noise: Noise, f: Any, values: Mapping[str, Any], rows: Rows, mine: np.ndarray) -> Any:
+    """Log density of values whose residuals follow each other (R9)."""
+    place = np.full(len(rows), -1)
+    place[mine] = np.arange(len(mine))
+    before, gap = rows.before[0][mine], rows.before[1][mine]
+    before = np.where(before < 0, -1, place[before])
+    y, spread = rows.value[mine], noise.spread(f, values, TENSORS)
+    z = (noise.scaled(y, values, TENSORS, LEAST) - noise.scaled(f, values, TENSORS)) / spread
+    terms = noise.series_terms(z, before, np.where(before < 0, 1.0, gap), values, TENSORS) - pt.log(spread)
+    return pt.sum(terms + noise.log_slope(y, values, TENSORS))

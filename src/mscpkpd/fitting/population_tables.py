@@ -11,10 +11,10 @@ import pandas as pd
 
 from mscpkpd.fitting.coordinates import Coordinates
 from mscpkpd.fitting.densities import LOG_2PI, gaussian_rows, spread_of
-from mscpkpd.fitting.replicates import observe, row_frame
+from mscpkpd.fitting.replicates import observe, row_frame, shown
 from mscpkpd.population import Population
 from mscpkpd.problem import Problem
-from mscpkpd.variability import SUMMARIES, Effect
+from mscpkpd.variability import Effect
 
 __all__ = [
     "Shrinkage",
@@ -80,10 +80,12 @@ def _weighted(problem: Problem, f: np.ndarray, theta: np.ndarray) -> np.ndarray:
     difference = rows.value - f
     for k, name in enumerate(rows.outputs):
         noise, mine = problem.model.output(name).noise, (rows.output == k) & (rows.kind == "value")
-        if noise is not None and noise.is_log:
-            difference[mine] = np.log(rows.value[mine]) - np.log(np.maximum(f[mine], 1e-30))
+        if noise is not None and noise.form in ("lognormal", "boxcox", "yeojohnson"):
+            values = problem.values(theta)
+            difference[mine] = noise.scaled(rows.value[mine], values) - noise.scaled(f[mine], values)
     mine = rows.kind == "value"
-    return np.asarray(difference[mine] / spread[mine])
+    none = spread[mine] == 0  # no count where none is expected
+    return np.where(none, 0.0, difference[mine] / np.where(none, 1.0, spread[mine]))
 
 
 def spread_rows(
@@ -224,10 +226,13 @@ def prediction_table(
     means, seen = [], []
     for theta, eta in zip(*draws, strict=True):
         f = population.predict(theta, eta).value
-        means.append(f)
-        seen.append(observe(problem, f, problem.values(theta), rng))
-    table = row_frame(problem.rows, population.predict(*at).value, np.array(means), np.array(seen))
-    typical = population.predict(at[0], np.zeros_like(at[1])).value
+        values = problem.values(theta)
+        means.append(shown(problem, f, values))
+        seen.append(problem.rows.as_shares(observe(problem, f, values, rng)))
+    best = problem.values(at[0])
+    predicted = shown(problem, population.predict(*at).value, best)
+    table = row_frame(problem.rows, predicted, np.array(means), np.array(seen))
+    typical = shown(problem, population.predict(at[0], np.zeros_like(at[1])).value, best)
     table.insert(list(table.columns).index("lower"), "population", typical)
     return table
 
@@ -253,6 +258,7 @@ def statistics(
     dict of str to float
     """
     rows = population.problem.rows
+    used = int(np.sum(rows.kind != "dropped"))
     gaussian = int(np.sum(gaussian_rows(population.problem)))
     subjects = len(set(rows.subject))
     errors = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
@@ -262,11 +268,11 @@ def statistics(
         "ofv": minus2ll - LOG_2PI * gaussian,
         "log_likelihood": -0.5 * minus2ll,
         "aic": minus2ll + 2 * count,
-        "bic_obs": minus2ll + count * float(np.log(len(rows))),
+        "bic_obs": minus2ll + count * float(np.log(used)),
         "bic_subjects": minus2ll + count * float(np.log(subjects)),
         "estimated": count,
-        "observations": len(rows),
-        "censored": int(np.sum(~np.isin(rows.kind, ("value", *SUMMARIES)))),
+        "observations": used,
+        "censored": int(np.sum(np.isin(rows.kind, ("left", "right", "interval")))),
         "subjects": subjects,
         "condition_number": float(eigenvalues[-1] / max(eigenvalues[0], 1e-300)),
         "eps_shrinkage_sd": eps,

@@ -156,9 +156,9 @@ class Repeated:
                 return value, slope
 
             return at_once
-        cuts = _predictions(x, logp)
-        predict = self._function(_linearized_by_jax, [x], cuts)
-        weigh = self._function(_sloped_by_jax, [x, *cuts], [logp])
+        made, given, logp = _cut(x, logp)
+        predict = self._function(_linearized_by_jax, *_simplified(x, made))
+        weigh = self._function(_sloped_by_jax, [x, *given], [logp])
 
         def sloped(x: np.ndarray) -> tuple[float, np.ndarray]:
             predicted, back = predict(x)
@@ -180,11 +180,28 @@ class Repeated:
         return lambda *given: known(*given, *placed)
 
 
-def _predictions(x: Any, output: Any) -> list[Any]:
-    """What operations of this package make: the predictions."""
+def _cut(x: Any, output: Any) -> tuple[list[Any], list[Any], Any]:
+    """What the operations of this package predict, variables in its place, and the output as a function of those."""
+    from pytensor.graph.replace import clone_replace
     from pytensor.graph.traversal import io_toposort
 
-    return [node.outputs[0] for node in io_toposort([x], [output]) if _ours(node.op)]
+    made: dict[Any, Any] = {}
+    given: dict[Any, Any] = {}
+    instead: dict[Any, Any] = {}
+    for node in io_toposort([x], [output]):
+        if _ours(node.op):  # the likelihood of each kind of row brings a node of its own
+            predicted = made.setdefault(node.op, node.outputs[0])
+            instead[node.outputs[0]] = given.setdefault(node.op, predicted.type())
+    return list(made.values()), list(given.values()), clone_replace(output, instead)
+
+
+def _simplified(x: Any, outputs: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Graphs that are the same in every study: PyMC simplifies what observed rows ask for, and not what others do."""
+    from pytensor.graph.replace import clone_replace
+    from pytensor.graph.rewriting.utils import rewrite_graph
+
+    own = x.type()
+    return [own], list(rewrite_graph(clone_replace(outputs, {x: own}), include=("canonicalize",), clone=False))
 
 
 def _ours(op: Any) -> bool:

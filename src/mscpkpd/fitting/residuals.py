@@ -6,17 +6,19 @@ import numpy as np
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
+from mscpkpd.errors import UsageError
+from mscpkpd.fitting.scale import on_scale
 from mscpkpd.problem import Problem
 
 __all__ = ["Residuals"]
 
-TINY = 1e-30  # keeps the logarithm of a prediction finite where the model says zero
+FEWEST = 0.1  # SD of a count where next to none is predicted
 # Quantiles of the priors that bound a search. They are not symmetric: a start at every prior median would be the zero
 # of the variables of the bounded search, which takes its first step in proportion to their size and would end there.
 BOX = (1e-6, 1.0 - 1e-7)
 REFUSED = 1e6  # residual of every row where the model cannot be solved
-# Noise kinds whose scale is a plain factor of the residuals, and which argument it is.
-SCALES = {"additive": 0, "proportional": 0, "lognormal": 0, "power": 0, "student": 1}
+# Forms of noise whose scale is a plain factor of the residuals, and which argument it is.
+SCALES = {"additive": "a", "proportional": "b", "lognormal": "s", "power": "b", "boxcox": "s", "yeojohnson": "s"}
 
 
 class Residuals:
@@ -45,6 +47,7 @@ class Residuals:
     """
 
     def __init__(self, problem: Problem, names: tuple[str, ...], times: np.ndarray | None = None) -> None:
+        _refuse_counts(problem)
         self.problem = problem
         self.times = times
         self._scaled = _noise_scales(problem)
@@ -61,7 +64,8 @@ class Residuals:
         self._cache: tuple[bytes, np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        return len(self.problem.rows)
+        """Rows that are used."""
+        return int(np.sum(self.problem.rows.kind != "dropped"))
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """Residuals, shape (n_rows,)."""
@@ -90,11 +94,13 @@ class Residuals:
         """Set each noise scale to what its residuals show, and the weights with it."""
         residuals = self(z)
         often = np.ones(len(self)) if self.times is None else self.times
+        often = often * (1.0 - self.problem.rows.spared)  # a composition is one number less than its rows (Q5)
+        squares = residuals**2
         share = 1.0 - len(self.names) / often.sum()
         for name in self.scales:
             mine = self._informing(name)
             if often[mine].sum() > 0 and share > 0:
-                self.values[name] *= float(np.sqrt(np.sum(residuals[mine] ** 2) / often[mine].sum() / share))
+                self.values[name] *= float(np.sqrt(np.sum(squares[mine]) / often[mine].sum() / share))
         self.theta = np.array([self.values[name] for name in self.problem.names])
         self.freeze(z)
 
@@ -104,12 +110,12 @@ class Residuals:
         return np.asarray(np.isin(rows.output, outputs) & (rows.kind == "value"))
 
     def _spread(self, f: np.ndarray) -> np.ndarray:
-        rows, spread = self.problem.rows, np.ones(len(self))
+        rows, spread = self.problem.rows, np.ones(len(self.problem.rows))
         for k, name in enumerate(rows.outputs):
             mine = rows.output == k
             noise = self.problem.model.output(name).noise
             if noise is not None:
-                spread[mine] = noise.sd(f[mine], self.values)
+                spread[mine] = np.maximum(noise.sd(f[mine], self.values), FEWEST if noise.is_count else 0.0)
         many = np.isin(rows.kind, ("mean", "logmean"))
         own = np.where(np.isfinite(rows.sd), rows.sd, spread)
         return np.asarray(np.where(many, own / np.sqrt(np.where(many, rows.count, 1.0)), spread))
@@ -134,14 +140,7 @@ class Residuals:
         """Residuals and their derivative by the prediction."""
         rows = self.problem.rows
         spread = self._spread(f) if self.weights is None else self.weights
-        log = self._on_log_scale()
-        safe = np.maximum(f, TINY)
-        # what the solver cannot tell from nothing has no slope either: a search would follow its rounding
-        d_center = np.where(log, np.where(f > TINY, 1.0 / safe, 0.0), 1.0)
-        center = np.where(log, np.log(safe), f)
-        value, lower, upper = (
-            np.where(log & (rows.kind != "logmean"), _log(x), x) for x in (rows.value, rows.lower, rows.upper)
-        )
+        center, d_center, value, lower, upper, *_ = on_scale(self.problem, f, self.values)
         residual, slope = (center - value) / spread, 1.0 / spread
         for kind, limits in (("left", upper), ("right", lower)):
             mine = rows.kind == kind
@@ -150,15 +149,20 @@ class Residuals:
         mine = rows.kind == "interval"
         a, b = ((limit - center)[mine] / spread[mine] for limit in (lower, upper))
         residual[mine], slope[mine] = _between(a, b, spread[mine])
-        return residual, slope * d_center
+        used = rows.kind != "dropped"
+        return np.where(used, residual, 0.0), np.where(used, slope * d_center, 0.0)
 
-    def _on_log_scale(self) -> np.ndarray:
-        rows, log = self.problem.rows, np.zeros(len(self), dtype=bool)
-        for k, name in enumerate(rows.outputs):
-            noise = self.problem.model.output(name).noise
-            log[rows.output == k] = noise is not None and noise.is_log
-        own_scale = (rows.kind == "mean") & np.isfinite(rows.sd)  # a mean with its sd stays on its own scale
-        return np.asarray((log & ~own_scale) | (rows.kind == "logmean"))
+
+def _refuse_counts(problem: Problem) -> None:
+    """Refuse rows without residuals: how many were positive or alive, and when something happened."""
+    rows = problem.rows
+    if np.any(rows.without_noise):
+        first = int(np.flatnonzero(rows.without_noise)[0])
+        made = problem.model.output(rows.outputs[rows.output[first]])
+        raise UsageError(
+            f"least squares with '{made.quantity}' of '{made.of}', which has no residual (Q4)", where=rows.where[first],
+            hint="method='map' or method='nuts'",
+        )  # fmt: skip
 
 
 def _noise_scales(problem: Problem) -> dict[str, int]:
@@ -166,8 +170,8 @@ def _noise_scales(problem: Problem) -> dict[str, int]:
     found: dict[str, int] = {}
     for k, name in enumerate(problem.rows.outputs):
         noise = problem.model.output(name).noise
-        if noise is not None and noise.kind in SCALES:
-            argument = noise.args[SCALES[noise.kind]]
+        if noise is not None and noise.form in SCALES:
+            argument = noise.arguments[SCALES[noise.form]]
             if isinstance(argument, str) and argument in problem.names:
                 found.setdefault(argument, k)
     return found
@@ -176,10 +180,6 @@ def _noise_scales(problem: Problem) -> dict[str, int]:
 def _arguments(problem: Problem, output: str) -> tuple[str | float, ...]:
     noise = problem.model.output(output).noise
     return noise.args if noise is not None else ()
-
-
-def _log(x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(np.maximum(x, 1e-30)))
 
 
 def _tail(u: np.ndarray, du: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

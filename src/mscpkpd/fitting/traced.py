@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from pytensor.link.jax.dispatch import jax_funcify
+from pytensor.scalar.math import Erfcx
 
 from mscpkpd.engine.compiled import calling
+from mscpkpd.engine.traceable import erfcx
 from mscpkpd.fitting.op import CaseOp, PredictionOp, TollOp
 
 __all__ = ["teach_jax"]
@@ -23,6 +25,7 @@ def teach_jax() -> None:
     jax_funcify.register(PredictionOp, _predictions)
     jax_funcify.register(CaseOp, _cases)
     jax_funcify.register(TollOp, _toll)
+    jax_funcify.register(Erfcx, _scaled_tail)
 
 
 def _predictions(op: PredictionOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]:
@@ -38,11 +41,11 @@ def _predictions(op: PredictionOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]
 
 def _cases(op: CaseOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]:
     """The same for cases with parameters of their own."""
-    rows = op.population.traced()
-    unused = np.full((len(op.population.case), len(op.moving)), np.nan)
+    points = op.population.traced()
+    unused = np.full((len(op.population.point_case), len(op.moving)), np.nan)
 
     def predicted(values: Any) -> tuple[Any, Any]:
-        return rows(values), unused
+        return points(values), unused
 
     return predicted
 
@@ -50,3 +53,8 @@ def _cases(op: CaseOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]:
 def _toll(op: TollOp, **_: Any) -> Callable[[Any], Any]:
     """Pass a number on and say that it passed."""
     return calling(op.passed)
+
+
+def _scaled_tail(op: Erfcx, **_: Any) -> Callable[[Any], Any]:  # noqa: ARG001
+    """What tails of normal densities are made of: PyTensor would ask TensorFlow Probability for it."""
+    return erfcx

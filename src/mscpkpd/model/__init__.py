@@ -2,6 +2,18 @@
 
 from mscpkpd.model.checks import check
 from mscpkpd.model.description import Model
-from mscpkpd.model.rows import LEVELS, VIABLE, Covariance, Derived, Output, Route, State, Variability
+from mscpkpd.model.rows import BLQ_METHODS, LEVELS, VIABLE, Covariance, Derived, Output, Route, State, Variability
 
-__all__ = ["LEVELS", "VIABLE", "Covariance", "Derived", "Model", "Output", "Route", "State", "Variability", "check"]
+__all__ = [
+    "BLQ_METHODS",
+    "LEVELS",
+    "VIABLE",
+    "Covariance",
+    "Derived",
+    "Model",
+    "Output",
+    "Route",
+    "State",
+    "Variability",
+    "check",
+]

@@ -129,6 +129,12 @@ def _same_amount(
 def _output_checks(output: Output, units: Mapping[str, str]) -> Iterator[UnitCheck]:
     where = f"[outputs].{output.name}"
     yield _formula(output.expression, units, output.unit, output.name, where)
+    for method, factor in output.bias:
+        yield _formula(_name(factor), units, "1", f"bias {factor} of {method}", where)
+    if output.detection is not None:
+        for argument, expected in ((output.detection.lod, output.unit), (output.detection.s, "1")):
+            if isinstance(argument, str):
+                yield _formula(_name(argument), units, expected, f"{argument} in {output.detection}", where)
     if output.noise is None:
         return
     arguments = output.noise.arguments
@@ -136,6 +142,8 @@ def _output_checks(output: Output, units: Mapping[str, str]) -> Iterator[UnitChe
     for name, value in arguments.items():
         if not isinstance(value, str) or (name == "b" and isinstance(power, str)):
             continue  # the unit of b in b f**c is open where c is estimated
+        if name == "s" and output.noise.form in ("boxcox", "yeojohnson"):
+            continue  # of the transformed scale, whose unit is open where lam is estimated (R7)
         expected = output.unit if name == "a" else "1"
         if name == "b" and not isinstance(power, str) and power != 1:
             expected = unit_text(raised(parse_unit(output.unit), 1.0 - power))

@@ -184,7 +184,8 @@ class _Reader(Contents):
 
     def _output(self, name: str, formula: Expression, unit: str, row: dict[str, str]) -> Output:
         noise = Noise.parse(row["noise"], where=f"{self.place}, {name}") if row.get("noise") else None
-        return Output(name, formula, unit, noise, self._about(name), row.get("organ", ""), row.get("method", ""))
+        words = (row.get("organ", ""), row.get("method", ""), row.get("blq") or "M3")
+        return Output(name, formula, unit, noise, self._about(name), *words)
 
     # ---- events ----------------------------------------------------------------------------------------------------
 

@@ -201,6 +201,7 @@ class _Document:
     def _annotate(self, made: libsbml.SBase, output: Output) -> None:
         noise = str(output.noise) if output.noise else ""
         facts = {"table": "outputs", "noise": noise, "organ": output.organ, "method": output.method}
+        facts |= {"blq": output.blq} if output.blq != "M3" else {}
         made.setAnnotation(annotation(facts))
 
     def _rates(self) -> None:
