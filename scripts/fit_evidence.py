@@ -192,17 +192,12 @@ def leave_out(draws: Draws, base: np.ndarray | float = 0.0) -> LeftOut:
 
 # ---- quantities of the page ------------------------------------------------------------------------------------------
 
-LUNG, RATE, SHARE = "lung share", "half-life", "share"
-INFORMED = {  # groups that say something about a spread, for those with too few
-    "spread of lung share between studies, logit": 2,
-    "spread of lung share between species, logit": 2,
-}
+INFORMED = {"spread of loss from lung between studies, log": 5}  # groups that say something about a spread
 
 
 def quantities(shape: int, draws: Draws) -> dict[str, np.ndarray]:
     """What the evidence is asked for."""
-    logit = np.log(draws["rho_L"] / (1 - draws["rho_L"]))
-    found = {f"lung share, {s}": 1 / (1 + np.exp(-logit - draws.effect(f"eta_rho_L_species[{s}]"))) for s in SPECIES}
+    found = {f"lung share, {species}": draws[f"rho_L_{species}"] for species in SPECIES}
     found["half-life of living cells in lung [h]"] = gammaincinv(shape, 0.5) / (shape * draws["k_L"])
     found["share of that loss released alive"] = draws["phi_L"]
     found["half-life of label left in lung [h]"] = np.log(2) / draws["k_XL"]
@@ -213,8 +208,6 @@ def quantities(shape: int, draws: Draws) -> dict[str, np.ndarray]:
     found["half-life of DNA of dead cells [h]"] = np.log(2) / draws["k_N"]
     found["cells that re-culture finds in half of the attempts"] = draws["lod_cul"]
     found["spread of loss from lung between studies, log"] = draws.spread["omega_sd_k_L_study"]
-    found["spread of lung share between studies, logit"] = draws.spread["omega_sd_rho_L_study"]
-    found["spread of lung share between species, logit"] = draws.spread["omega_sd_rho_L_species"]
     return found
 
 
