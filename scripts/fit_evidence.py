@@ -16,6 +16,7 @@ trusted, and `--refit STUDY` samples without the study instead.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ WEIGHED = 1000  # draws that another number of stages is weighed from
 FRESH = 16  # random effects of a new study for each draw
 SPECIES = ("mouse", "rat", "human")
 LITTLE = 0.1  # share of the prior variance below which a quantity is called "prior only"
+TIMES = "times.json"  # beside a kept fit: seconds of clock and of processor
 ENOUGH = 3  # groups that must inform a spread between groups before it is called learned
 
 
@@ -53,10 +55,10 @@ ENOUGH = 3  # groups that must inform a spread between groups before it is calle
 class Length:
     """How long chains are."""
 
-    draws: int = 500
-    tune: int = 500
+    draws: int = 400
+    tune: int = 300
     chains: int = 4
-    target_accept: float = 0.9
+    target_accept: float = 0.85
 
 
 def load(shape: int) -> msc.Model:
@@ -238,8 +240,8 @@ def quantity_table(shape: int, after: Draws, before: Draws, weights: np.ndarray 
         share = np.full(len(here), 1 / len(here)) if weights is None else np.exp(weights)
         learned = 1.0 - float(share @ (here - share @ here) ** 2 / np.var(straight(name, prior[name])))
         rows.append(
-            {"stages": shape, "quantity": name, **band(prior[name], "prior_"), **band(values, "", weights), "learned": learned,
-             "verdict": verdict(name, learned)}
+            {"stages": shape, "quantity": name, **band(prior[name], "prior_"), **band(values, "", weights),
+             "learned": learned, "verdict": verdict(name, learned)}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -318,21 +320,29 @@ def run_table(shape: int, without: str, fit: msc.Fit, length: Length, took: tupl
 # ---- all of it -------------------------------------------------------------------------------------------------------
 
 
-def sampled(shape: int, without: str, length: Length, *, quick: bool) -> tuple[msc.Fit, pd.DataFrame]:
-    """One posterior, refused unless it converged."""
-    began, spent = time.time(), _cpu()
-    fit = msc.fit(
-        load(shape), evidence(without), "nuts", draws=length.draws, tune=length.tune, chains=length.chains,
-        target_accept=length.target_accept, seed=SEED,
-    )  # fmt: skip
-    took = time.time() - began, _cpu() - spent
-    print(
-        f"{shape} stages, without {without or 'none'}: {took[0]:.0f} s, CPU {took[1]:.0f} s; {fit.verdict}",
-        flush=True,
-    )
+def sampled(
+    shape: int, without: str, length: Length, *, quick: bool, folder: Path | None = None
+) -> tuple[msc.Fit, pd.DataFrame]:
+    """One posterior, refused unless it converged; read from its folder where that is there."""
+    times = folder / TIMES if folder else None
+    if folder and times and times.is_file():
+        fit = msc.load_fit(folder)
+        wall, cpu = json.loads(times.read_text())
+    else:
+        began, spent = time.time(), _cpu()
+        fit = msc.fit(
+            load(shape), evidence(without), "nuts", draws=length.draws, tune=length.tune, chains=length.chains,
+            target_accept=length.target_accept, seed=SEED,
+        )  # fmt: skip
+        wall, cpu = time.time() - began, _cpu() - spent
+        if folder and times:
+            fit.save(folder)
+            times.write_text(json.dumps([wall, cpu]))
+    title = f"{shape} stages, without {without or 'none'}"
+    print(f"{title}: {wall:.0f} s, CPU {cpu:.0f} s; {fit.verdict}", flush=True)
     if not (fit.converged or quick):
         raise SystemExit(f"not a result: {fit.verdict}")
-    return fit, run_table(shape, without, fit, length, took)
+    return fit, run_table(shape, without, fit, length, (wall, cpu))
 
 
 def _cpu() -> float:
@@ -341,10 +351,12 @@ def _cpu() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def tables(shape: int, refit: Sequence[str], length: Length, *, quick: bool) -> tuple[dict[str, pd.DataFrame], Draws]:
+def tables(
+    shape: int, refit: Sequence[str], length: Length, *, quick: bool, folder: Path | None = None
+) -> tuple[dict[str, pd.DataFrame], Draws]:
     """All tables of one number of stages, and the draws behind them."""
     population = pose_population(load(shape), evidence())
-    fit, ran = sampled(shape, "", length, quick=quick)
+    fit, ran = sampled(shape, "", length, quick=quick, folder=folder)
     runs, refitted = [ran], {}
     for study in refit:
         other, ran = sampled(shape, study, length, quick=quick)
@@ -375,8 +387,8 @@ def weighed(shape: int, draws: Draws, sampled_shape: int) -> dict[str, pd.DataFr
     weights, k = smoothed(ratio[:, None])
     left = leave_out(other, weights[:, 0])
     gain = float(logsumexp(ratio) - np.log(len(ratio)))
-    how = {"stages": shape, "from_stages": sampled_shape, "draws": len(ratio), "pareto_k": k[0], "log_bayes_factor": gain,
-           "trusted": bool(k[0] <= limit_of(len(ratio)))}  # fmt: skip
+    how = {"stages": shape, "from_stages": sampled_shape, "draws": len(ratio), "pareto_k": k[0],
+           "log_bayes_factor": gain, "trusted": bool(k[0] <= limit_of(len(ratio)))}  # fmt: skip
     return {
         "weighed": pd.DataFrame([how]), "scores": score_table(shape, left),
         "quantities": quantity_table(shape, other, of_priors(population, 20 * THINNED), weights[:, 0]),
@@ -613,13 +625,16 @@ def main() -> None:
     )
     parser.add_argument("--refit", nargs="*", default=[], help="studies that are left out by sampling again")
     parser.add_argument("--quick", action="store_true", help="few draws: QUICK, not a result")
+    parser.add_argument(
+        "--run", type=Path, help="folder of the fit with all studies: written, or read where it is there"
+    )
     parser.add_argument("--figures", action="store_true", help="only draw the figures, from the tables in --out")
     parser.add_argument("--out", type=Path, help="folder of tables and figures (docs/evidence and docs/figures)")
     chosen = parser.parse_args()
     folder, drawn_in = (chosen.out, chosen.out) if chosen.out else (TABLES, FIGURES)
     length = Length(20, 20, 1) if chosen.quick else Length()
     if not chosen.figures:
-        found, draws = tables(chosen.stages, chosen.refit, length, quick=chosen.quick)
+        found, draws = tables(chosen.stages, chosen.refit, length, quick=chosen.quick, folder=chosen.run)
         write(found, folder)
         others = [shape for shape in SHAPES if shape != chosen.stages] if chosen.weigh is None else chosen.weigh
         for shape in others:
