@@ -1,4 +1,4 @@
-"""The published evidence as one study: its tables, the rule that no row counts twice, its fit, and its page."""
+"""The published evidence as one study: its tables, the rule that no row counts twice, and its fit."""
 
 from __future__ import annotations
 
@@ -171,30 +171,3 @@ def test_the_script_runs_in_a_quick_form(tmp_path):
     assert len(rows) == 41
     assert set(rows.loc[rows["held_out"] == "refit", "study"]) == {"assis_2010"}
     assert (tmp_path / "evidence_rows.png").is_file()
-
-
-# ---- the page --------------------------------------------------------------------------------------------------------
-
-
-def test_the_page_is_what_its_tables_say():
-    assert script("write_evidence_page").text() == (ROOT / "docs" / "evidence_fit.md").read_text()
-
-
-def test_the_tables_of_the_page_passed_their_checks():
-    runs = pd.read_csv(ROOT / "docs" / "evidence" / "runs.csv", keep_default_na=False)
-    assert runs["converged"].all()
-    assert (runs["r_hat"] <= 1.01).all()
-    assert (runs["ess"] >= 400).all()
-    assert (runs["divergences"] == 0).all()
-
-
-def test_the_figures_can_be_drawn_from_the_tables(tmp_path):
-    module = script("fit_evidence")
-    found = {
-        name: pd.read_csv(ROOT / "docs" / "evidence" / f"{name}.csv")
-        for name in ("quantities", "shifts", "rows", "scores")
-    }
-    module.figures(found, 1, tmp_path, quick=False)
-    for name in ("evidence_posterior", "evidence_rows", "evidence_studies"):
-        assert (tmp_path / f"{name}.png").stat().st_size > 20_000
-        assert (ROOT / "docs" / "figures" / f"{name}.png").is_file()
