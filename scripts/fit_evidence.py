@@ -440,7 +440,7 @@ def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
         ("Share [fraction]", [q for q in table["quantity"] if q.startswith(("lung share", "share"))], "linear"),
         ("Half-life [h], logarithmic", [q for q in table["quantity"] if "[h]" in q], "log"),
         (
-            "Spread of random effects [SD on the log or logit scale]",
+            "Spread between studies [SD on the log scale]",
             [q for q in table["quantity"] if q.startswith("spread")],
             "linear",
         ),
@@ -576,13 +576,13 @@ def study_figure(shifts: pd.DataFrame, scores: pd.DataFrame, marks: Marks) -> Fi
                     _cell(x, y, OTHERS if row["shift"] > 0 else FIT, min(0.5, 0.15 + 0.12 * abs(row["shift"])))
                 )
     ax.set_xticks(
-        range(len(studies)), [STUDIES[s].replace(" 20", "\n20").replace(", ", "\n") for s in studies], fontsize=6.5
+        range(len(studies)), [STUDIES[s].replace(" 20", "\n20").replace(", ", "\n") for s in studies], fontsize=5.5
     )
     ax.set_yticks(range(len(names)), list(reversed(names)), fontsize=7)
     ax.set_xlim(-0.5, len(studies) - 0.5)
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.tick_params(length=0)
-    ax.set_title("Shift of each quantity without the study [posterior SD]", loc="left")
+    ax.set_title("Shift of each quantity without the study [posterior SD]", loc="left", fontsize=9)
     _score_panel(axes[1, 0], scores, studies)
     foot = "* the weights that leave the study out are not to be trusted (Pareto k over its limit): the study matters, "
     foot += "how much is unknown. Bold: at least half a posterior SD."
@@ -611,9 +611,9 @@ def _score_panel(ax: object, scores: pd.DataFrame, studies: Sequence[str]) -> No
         ax.plot(at, [*gaps[stages], gaps[stages].sum()], "o", color=colour, ms=4, label=f"{stages} stages")
     ax.axhline(0, color=AXIS, lw=0.8)
     ax.axvline(len(studies) - 0.5, color=AXIS, lw=0.8)
-    ax.set_xticks(range(len(studies) + 1), [*(STUDIES[s].split(" ")[0] for s in studies), "all"], fontsize=6.5)
+    ax.set_xticks(range(len(studies) + 1), [*(STUDIES[s].split(" ")[0] for s in studies), "all"], fontsize=5.5)
     ax.set_ylabel("Log predictive density\nminus that of 1 stage")
-    ax.set_title("Each study predicted by the others: 2 to 5 stages against 1 (above 0: better)", loc="left")
+    ax.set_title("Each study predicted by the others, against 1 stage (above 0: better)", loc="left", fontsize=9)
 
 
 def main() -> None:
