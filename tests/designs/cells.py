@@ -25,6 +25,8 @@ METHODS = ("lung_label", "lung_qPCR", "lung_bioluminescence", "lung_flow", "live
 METHODS_FREE = ("k_L", "k_XL", "k_NL", "p_bli", "r_flow")
 COUNTED = ("lung_counts", "liver_counts", "lung_reculture", "lung_histology")
 COUNTED_FREE = ("k_L", "k_XL", "y_cul", "e_hist")
+EVIDENCE = ("lung_label", "liver_label", "spleen_label", "lung_qPCR")
+EVIDENCE_FREE = ("k_L", "k_XL", "f_XLi", "s_Sp", "k_N")
 HOURS = (0.25, 1.0, 2.0, 4.0, 8.0, 12.0)
 
 DESIGNS = (
@@ -74,4 +76,5 @@ DESIGNS = (
         WEEKS,
         free=("k_dS", "k_NS", "k_Fe", "p_bli", "e_hist"),
     ),
+    Design("biodistribution", None, MOUSE, EVIDENCE, WEEKS, free=EVIDENCE_FREE),
 )

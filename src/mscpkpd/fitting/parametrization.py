@@ -15,6 +15,7 @@ from mscpkpd.errors import FitError
 from mscpkpd.fitting.coordinates import Coordinates, Spreads
 from mscpkpd.fitting.focei import Maximum, maximize
 from mscpkpd.fitting.frame import Frame
+from mscpkpd.fitting.joint_mode import joint_frame
 from mscpkpd.population import Population
 
 __all__ = ["as_sampled", "draw_names", "parametrized", "population_frame"]
@@ -22,6 +23,8 @@ __all__ = ["as_sampled", "draw_names", "parametrized", "population_frame"]
 # A level is sampled centred where the data of its groups leave less than this share of the variance of every effect.
 WELL_KNOWN = 0.25
 STEP = 1e-5  # of central differences of the change between both forms
+# Above this n the 2 n^2 searches for random effects behind the curvature cost more than they save; the joint mode does.
+MOST_COORDINATES = 20
 
 
 def draw_names(population: Population) -> tuple[str, ...]:
@@ -41,8 +44,11 @@ def parametrized(population: Population) -> tuple[Population, Frame]:
     Population
         With the levels that are sampled centred.
     Frame
-        About the mode with random effects integrated out; the priors alone where it cannot be found.
+        About the mode with random effects integrated out, or, where there are many coordinates, the joint mode; the
+        priors alone where it cannot be found.
     """
+    if len(Coordinates(population).names) > MOST_COORDINATES:
+        return population, joint_frame(population) or _prior_frame(population)
     try:
         found = maximize(population, "focei", with_priors=True)
     except (FitError, np.linalg.LinAlgError, ValueError):

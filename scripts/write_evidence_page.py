@@ -1,0 +1,307 @@
+# ruff: noqa: INP001, E501, ISC004 (a script, not a package; sentences and rows of tables stand whole)
+"""Write docs/evidence_fit.md from the tables in docs/evidence: ``python scripts/write_evidence_page.py``.
+
+Every number of the page is taken from these tables, and from those of the study; `tests/test_evidence_fit.py` holds the
+page to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+DOCS, TABLES, DATA = ROOT / "docs", ROOT / "docs" / "evidence", ROOT / "models" / "data"
+PAGE = DOCS / "evidence_fit.md"
+CALLED = {
+    "gholamrezanezhad_2011": "Gholamrezanezhad 2011", "lee_2009": "Lee 2009", "eggenhofer_2012": "Eggenhofer 2012",
+    "toma_2009": "Toma 2009", "francois_2014": "Francois 2014", "wuttisarnwattana_2020": "Wuttisarnwattana 2020",
+    "assis_2010": "Assis 2010",
+}  # fmt: skip
+MAN, RATS, MICE = "man", "rats", "mice"
+
+
+def number(x: float) -> str:
+    """Three figures, and none behind the point from 100 on."""
+    return f"{float(x):.3g}" if abs(float(x)) < 100 else f"{float(x):.0f}"
+
+
+def interval(row: pd.Series, prefix: str = "", factor: float = 1.0) -> str:
+    """Median and 95 % interval."""
+    middle, low, high = (number(factor * row[f"{prefix}{end}"]) for end in ("median", "lower", "upper"))
+    return f"{middle} ({low} to {high})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of a page."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+class Numbers:
+    """The tables behind the page, for one number of stages."""
+
+    def __init__(self, folder: Path = TABLES) -> None:
+        read = {
+            name: pd.read_csv(folder / f"{name}.csv") for name in ("quantities", "shifts", "rows", "scores", "runs")
+        }
+        self.shape = int(read["quantities"]["stages"].min())
+        self.scores, self.runs = read["scores"], read["runs"]
+        self.quantities, self.shifts, self.rows = (
+            read[name][read[name]["stages"] == self.shape] for name in ("quantities", "shifts", "rows")
+        )
+        self.all_quantities = read["quantities"]
+        self.study = pd.read_csv(DATA / "biodistribution_study.csv")
+        self.excluded = pd.read_csv(DATA / "biodistribution_excluded.csv")
+
+    def quantity(self, name: str) -> pd.Series:
+        """The row of a quantity."""
+        return self.quantities.set_index("quantity").loc[name]
+
+
+def fitted_table(n: Numbers) -> str:
+    """Studies that are fitted."""
+    rows = []
+    for study, own in n.study.groupby("study", sort=False):
+        kinds = (
+            own["quantity"]
+            .fillna("")
+            .replace(
+                {
+                    "": "amount",
+                    "half_life": "half-life",
+                    "fold_change": "share left",
+                    "present": "found or not",
+                    "positive": "k of n",
+                }
+            )
+        )
+        what = ", ".join(f"{count} {kind}" for kind, count in kinds.value_counts(sort=False).items())
+        methods = "; ".join(dict.fromkeys(text.split(",")[0] for text in own["method"]))
+        rows.append(
+            (CALLED[str(study)], own["species"].iloc[0], methods, what, "/".join(dict.fromkeys(own["evidence"])))
+        )
+    return table(("study", "species", "method", "rows", "numbers are"), rows)
+
+
+def excluded_table(n: Numbers) -> str:
+    """Facts that could be fitted and are not."""
+    own = n.excluded[n.excluded["use"] == "fit"]
+    rows = [(str(study), str(len(part)), part["reason"].iloc[0]) for study, part in own.groupby("study", sort=False)]
+    return table(("study", "facts", "why not"), rows)
+
+
+def quantity_table(n: Numbers) -> str:
+    """Prior and posterior."""
+    rows = [
+        (
+            row["quantity"],
+            interval(row, "prior_"),
+            interval(row) if row["verdict"] == "learned" else f"prior only: {interval(row)}",
+            f"{row['learned']:.2f}",
+        )
+        for _, row in n.quantities.iterrows()
+    ]
+    return table(("quantity", "prior, median (95 %)", "posterior, median (95 %)", "learned"), rows)
+
+
+def pull_table(n: Numbers) -> str:
+    """The largest shift without each study."""
+    rows = []
+    for study, called in CALLED.items():
+        own = n.shifts[n.shifts["without"] == study]
+        most = own.loc[own["shift"].abs().sort_values(ascending=False).index[:2]]
+        text = "; ".join(f"{row['quantity']} {row['shift']:+.1f} SD, to {interval(row)}" for _, row in most.iterrows())
+        first = own.iloc[0]
+        how = (
+            "sampled again"
+            if first["how"] == "refit"
+            else f"weights, k {first['pareto_k']:.2f}{'' if bool(first['trusted']) else ', not to be trusted'}"
+        )
+        rows.append((called, text, how))
+    return table(("without", "what moves most", "how it was left out"), rows)
+
+
+def held_out_table(n: Numbers) -> str:
+    """Amounts, half-lives and shares left, observed and predicted by the other studies."""
+    rows = []
+    own = n.rows[~n.rows["quantity"].isin(("present", "positive"))]
+    for _, row in own.iterrows():
+        factor = 100.0 if row["quantity"] == "fold_change" else 1.0
+        unit = "h" if row["quantity"] == "half_life" else "%"
+        seen = number(factor * row["observed"])
+        if pd.notna(row["observed_lower"]):
+            seen = f"{number(row['observed_lower'])} to {number(row['observed_upper'])}"
+        what = {"half_life": "half-life", "fold_change": "left of the arrested, 72 h"}.get(
+            str(row["quantity"]), f"{row['time']:g} h"
+        )
+        new = f"{number(factor * row['held_out_new_lower'])} to {number(factor * row['held_out_new_upper'])}"
+        sure = "yes" if bool(row["trusted"]) else "no"
+        rows.append(
+            (
+                CALLED[row["study"]],
+                f"{row['organ'].replace('_', ' ')}, {what}",
+                f"{seen} {unit}",
+                f"{interval(row, 'held_out_', factor)} {unit}",
+                f"{new} {unit}",
+                sure,
+            )
+        )
+    return table(
+        ("study", "observation", "observed", "expected by the others", "a new observation, 95 %", "to be trusted"), rows
+    )
+
+
+def detection_sentence(n: Numbers) -> str:
+    """How well findings of living cells and of DNA are predicted by the other studies."""
+    parts = []
+    for quantity, name in (("present", "findings of re-culture"), ("positive", "PCR frequencies")):
+        own = n.rows[n.rows["quantity"] == quantity]
+        inside = ((own["observed"] >= own["held_out_new_lower"]) & (own["observed"] <= own["held_out_new_upper"])).sum()
+        parts.append(f"{inside} of {len(own)} {name}")
+    return " and ".join(parts)
+
+
+def score_table(n: Numbers) -> str:
+    """Log predictive density of each study, by the number of stages."""
+    wide = n.scores.pivot_table(index="study", columns="stages", values="elpd").loc[list(CALLED)]
+    sure = n.scores.groupby("study")["trusted"].all()
+    rows = [
+        (f"{CALLED[str(study)]}{'' if sure[study] else ' *'}", *(f"{x:.1f}" for x in row))
+        for study, row in wide.iterrows()
+    ]
+    rows.append(("all", *(f"{x:.1f}" for x in wide.sum())))
+    return table(
+        ("study", *(f"{stages} stages" if stages > 1 else "1 stage (exponential)" for stages in wide.columns)), rows
+    )
+
+
+def run_table(n: Numbers) -> str:
+    """How the fits went."""
+    rows = [
+        (str(row["stages"]), CALLED.get(str(row["without"]), "none"), f"{row['chains']} x {row['draws']}", f"{row['r_hat']:.3f}", f"{row['ess']:.0f}",
+         str(row["divergences"]), f"{row['cpu_s']:.0f} s", f"{row['wall_s']:.0f} s")
+        for _, row in n.runs.iterrows()
+    ]  # fmt: skip
+    return table(
+        ("stages", "without", "draws", "largest R-hat", "smallest ESS", "divergences", "processor time", "wall time"),
+        rows,
+    )
+
+
+def text() -> str:
+    """The whole page."""
+    n = Numbers()
+    first = n.runs[n.runs["stages"] == n.shape].iloc[0]
+    count, left = len(n.study), n.excluded[n.excluded["use"] == "fit"]
+    return PARTS.format(
+        rows=count, studies=n.study["study"].nunique(), could=count + len(left), not_fitted=len(left), facts=count + len(n.excluded),
+        fitted=fitted_table(n), excluded=excluded_table(n), quantities=quantity_table(n), pulls=pull_table(n),
+        held_out=held_out_table(n), detection=detection_sentence(n), scores=score_table(n), runs=run_table(n),
+        seed=first["seed"], version=first["mscpkpd"], shape="one stage (exponential)" if n.shape == 1 else f"{n.shape} stages",
+        findings=findings(n),
+    )  # fmt: skip
+
+
+def findings(n: Numbers) -> str:
+    """What agrees and what does not: each sentence is made from the numbers that it names."""
+    mouse, rat, man = (n.quantity(f"lung share, {name}") for name in ("mouse", "rat", "human"))
+    half, released = (
+        n.quantity("half-life of living cells in lung [h]"),
+        n.quantity("share of that loss released alive"),
+    )
+    between = n.quantity("spread of loss from lung between studies, log")
+    apart = "do not overlap" if man["upper"] < rat["lower"] or rat["upper"] < man["lower"] else "overlap"
+    label = n.quantity("half-life of label left in lung [h]")
+    slower = "outlasts" if label["lower"] > half["upper"] else "may outlast, or not,"
+    lines = [
+        f"**Rats and man.** The lung share is {interval(rat)} in the rat and {interval(man)} in man; the two intervals {apart}. "
+        f"One study each: it may be the species, the camera, or the time of the first image. The mouse, {interval(mouse)}, "
+        f"{'leans on the other two' if mouse['verdict'] == 'prior only' or mouse['learned'] < 0.5 else 'has evidence of its own'}: "
+        "its rows say that cells were found, not how many.",
+        f"**Loss of living cells.** Half of them are gone from lung after {interval(half)} h. Half-lives of DNA and of labelled cells in "
+        "mice, the cells left in rat muscle and re-culture are read as one process here. The spread between studies is "
+        f"{'learned' if between['verdict'] == 'learned' else 'prior only'}: {interval(between)} on the log scale.",
+        f"**Label in man.** Label that dead cells leave in lung has a half-life of {interval(label)} h there: it {slower} "
+        "the cells. Organs of label are no organs of living cells.",
+        f"**Release.** The share of the loss from lung that is release of living cells is {interval(released)}, "
+        f"{'learned from the evidence' if released['verdict'] == 'learned' else 'which is prior only'}.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+PARTS = """# The published evidence in one fit
+
+Seven studies of where MSC, their label and their DNA go after a dose, in mouse, rat and man, fitted together: amounts of
+label, half-lives, a share left, living cells found or not, DNA found in k of n animals. The page is written from tables of
+draws (`docs/evidence`, seed {seed}, mscpkpd {version}) by `scripts/write_evidence_page.py`; a test holds it to them.
+
+**Read this first.** Label is not living cells, and DNA is not either. The largest data set in man is a range over four patients,
+as read in abstracts. Limits of detection are assumed. {not_fitted} of the {could} facts that could be fitted are not, for
+reasons that stand below, and nothing recalled is. Where the evidence does not say anything, the tables say *prior only*.
+
+## 1. What is fitted
+
+`models/data/biodistribution_study.csv` has {rows} rows of {studies} studies, one for each fact;
+`biodistribution_excluded.csv` has the other facts of the {facts}, each with its reason.
+
+{fitted}
+
+{excluded}
+
+The model is `biodistribution`: the cells and the label of `label`, DNA of dead cells, and cells arrested in a muscle bed, which
+are lost at the same rate as those in lung. The lung share varies between species and studies, the loss from lung between studies.
+Numbers that are not shared by species have a value for man and one for rodents. No prior in force was read from a study that is
+fitted: `k_L` and `phi_L` take their wide priors, and the fit says so.
+
+```sh
+mscpkpd fit biodistribution models/data/biodistribution_study.csv --method nuts --out run
+python scripts/fit_evidence.py        # the tables and figures of this page, every number of stages
+```
+
+{runs}
+
+## 2. What the evidence says
+
+With {shape} in lung. `learned` is the share of the prior variance that the evidence took away, on the log or logit scale; under
+0.1 a quantity is called prior only, and so is a spread between groups that fewer than three groups inform.
+
+![Prior and posterior of each quantity](figures/evidence_posterior.png)
+
+{quantities}
+
+{findings}
+
+## 3. Every row
+
+![Every row: observed, fitted, predicted by the other studies](figures/evidence_rows.png)
+
+## 4. Which studies pull
+
+![Shift of each quantity without each study; stages compared](figures/evidence_studies.png)
+
+A study is left out by weighing the draws, its own random effects integrated out; where the Pareto k of the weights is over its
+limit the numbers are marked, and only another fit could replace them.
+
+{pulls}
+
+## 5. Studies predicted by the others
+
+{held_out}
+
+Of the rows that say found or not, a new observation of the 95 % band holds {detection}.
+
+## 6. One to five stages
+
+The number of stages is the shape of death: 1 is exponential, more is later and sharper. The table has the log predictive density
+of each study by the others (higher is better). A difference of less than about 4 in all decides nothing; * marks a study
+whose weights are not to be trusted for some number of stages.
+
+{scores}
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(), encoding="utf-8")
