@@ -44,7 +44,7 @@ class Ranked:
     divergent : int
         Transitions that the sampler could not follow.
     attempts : int
-        How often it was sampled, each time with twice the draws.
+        How often chains were added to it.
     censored : int
         Rows beyond a limit.
     """
