@@ -22,7 +22,7 @@ from printed import page
 
 ROOT = Path(__file__).parents[1]
 PAGE = page("conventions.md")
-LETTERS = "BDEGKLNOPRSTV"
+LETTERS = "BDEGKLNOPQRSTV"
 RULE = re.compile(rf"^\s*(?:- |\| )\*\*([{LETTERS}][1-9]\d?)\.?\*\*", re.MULTILINE)
 CITED = re.compile(rf"(?<![\w.-])([{LETTERS}])([1-9]\d?)(?:(?:\s+to\s+|-)\1([1-9]\d?))?(?![\w-])")
 IN_NAME = re.compile(rf"_([{LETTERS.lower()}])([1-9]\d?)(?=_|$)")
@@ -140,5 +140,5 @@ def test_every_number_of_section_14_1_is_used_by_a_test() -> None:
 def test_what_does_not_hold_says_so_plainly() -> None:
     """Some rules wait; a page that says less would boast."""
     waiting = [rule for rule in rules() if rule not in held()]
-    assert {"B6", "R9"} <= set(waiting)
+    assert {"P12", "R12"} <= set(waiting)
     assert {"D14", "E2", "B8", "N4", "T7"} <= set(held())

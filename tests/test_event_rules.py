@@ -492,6 +492,7 @@ def test_k1_a_fit_takes_a_column_that_is_a_parameter_for_its_subject() -> None:
 def test_b1_b2_censoring(cens: int, limit: str, kind: str, lower: float | None, upper: float | None) -> None:
     (record,) = study(f"ID TIME AMT CMT DV CENS LIMIT\n1 0 100 iv . . .\n1 1 . iv 5 {cens} {limit}").records
     assert (record.kind, record.lower, record.upper) == (kind, lower, upper)
+    assert record.truncation == (2.0 if cens == 0 and limit == "2" else None)  # which only M2 uses
 
 
 def test_b14_not_detected_not_quantified_quantified() -> None:

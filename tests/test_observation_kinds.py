@@ -1,4 +1,4 @@
-"""Kinds of noise and of censoring: each against 50 digits, in NumPy and in PyTensor, far out as well as near (R1 to R10).
+"""Kinds of noise and of censoring against 50 digits, in NumPy and in PyTensor, far out as well as near (R1 to R10).
 
 The reference is written out here a second time, in mpmath, from the rules alone.
 """
@@ -16,7 +16,6 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from scipy import stats
 
 from mscpkpd.fitting.tensors import TENSORS
 from mscpkpd.noise import Noise

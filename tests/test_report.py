@@ -106,6 +106,8 @@ def test_a_fit_leaves_a_complete_folder(human_run: Path) -> None:
         *(f"data_{organ}_label.png" for organ in ("lung", "liver", "spleen")),
         "learned.png",
         "priors_and_posteriors.png",
+        "goodness_of_fit.png",
+        "residuals.png",
     }
 
 

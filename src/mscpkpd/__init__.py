@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time __getattr__
     from mscpkpd.modelfile import load_model, load_regimen, models
     from mscpkpd.noncompartmental import nca
     from mscpkpd.predictive import npde, vpc
+    from mscpkpd.predictive.priors import prior_predictive
     from mscpkpd.responder import Responder, load_responder
     from mscpkpd.responder.summaries import prior_from_summary
     from mscpkpd.simulation import simulate
@@ -55,6 +56,7 @@ _PUBLIC = {
     "nca": "noncompartmental",
     "npde": "predictive",
     "prior_from_summary": "responder.summaries",
+    "prior_predictive": "predictive.priors",
     "profile": "fitting.profiling",
     "read_cohort": "cohort",
     "read_study": "data",
@@ -88,6 +90,7 @@ __all__ = [
     "npde",
     "plots",
     "prior_from_summary",
+    "prior_predictive",
     "profile",
     "read_cohort",
     "read_study",

@@ -95,6 +95,7 @@ def treated(model: Model, rows: Rows) -> Rows:
             kept &= ~below
         if method == "M2":
             floor[mine] = _bounds(rows, mine, below, findings)[mine]
+            findings += _beneath(rows, mine & (rows.value < floor))
         elif method == "M4" and output.noise is not None and not (output.noise.is_positive or output.noise.is_count):
             floor[mine & np.isin(kind, SINGLE)] = 0.0
             lower[below], kind[below] = 0.0, "interval"
@@ -123,9 +124,16 @@ def _bounds(rows: Rows, mine: np.ndarray, below: np.ndarray, findings: list[Data
     open_ = np.flatnonzero(mine & (rows.kind == "value") & np.isnan(bound))
     why = "and no row is below one" if len(shared) == 0 else "and those of the rows below one differ"
     for i in open_[: 1 if len(shared) == 0 else None]:
-        problem = f"M2 needs the limit of quantification of '{rows.outputs[rows.output[i]]}': the row states none, {why}"
-        findings.append(DataError(f"{problem} (B4)", where=rows.where[i], hint="a column 'lloq', or blq = 'M3'"))
+        name = rows.outputs[rows.output[i]]
+        problem = f"M2 needs the limit of quantification of '{name}': the row states none, {why} (B4)"
+        findings.append(DataError(problem, where=rows.where[i], hint="a column 'lloq', or blq = 'M3'"))
     return np.asarray(bound)
+
+
+def _beneath(rows: Rows, wrong: np.ndarray) -> Iterator[DataError]:
+    for i in np.flatnonzero(wrong):
+        problem = f"value {rows.value[i]:g} of '{rows.outputs[rows.output[i]]}' is below the limit of its row (B4)"
+        yield DataError(problem, where=rows.where[i], hint="CENS 1, or no limit: M2 is about values above it")
 
 
 def _one_of_each_run(rows: Rows, mine: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -159,5 +167,5 @@ def _unable(output: Output, rows: Rows, put: np.ndarray, value: np.ndarray) -> I
         if noise is None or not (noise.is_positive or noise.is_count):
             return
         if (noise.is_positive and value[i] <= 0) or (noise.is_count and value[i] % 1):
-            problem = f"{output.blq} puts {value[i]:g} in the place of a value of '{output.name}', which {noise} excludes"
-            yield DataError(f"{problem} (B10)", where=rows.where[i], hint="blq = 'M3'")
+            placed = f"{output.blq} puts {value[i]:g} in the place of a value of '{output.name}'"
+            yield DataError(f"{placed}, which {noise} excludes (B10)", where=rows.where[i], hint="blq = 'M3'")

@@ -9,7 +9,7 @@ from mscpkpd.errors import DataError, UnitError
 from mscpkpd.model import Output
 from mscpkpd.units import same_dimension, scale_factor, to_unit
 
-__all__ = ["factor_of"]
+__all__ = ["factor_of", "given_by"]
 
 ACTIVITY = re.compile(r"[pnumkMG]?(?:Bq|Ci)")
 PER_GRAM = re.compile(r"(?P<counted>.+)/\s*[a-z]*g")
@@ -37,6 +37,8 @@ def factor_of(output: Output, subject: Subject, record: Record) -> float:
     UnitError, DataError
         For a unit that nothing turns into that of the output; says what is missing.
     """
+    if record.unit == PERCENT_OF_DOSE and record.quantity in ("share", "recovery"):
+        return 0.01  # of what was found, or of the dose, as the quantity says (Q5)
     if record.unit == PERCENT_OF_DOSE:
         return _share(output, subject, record)
     if record.unit == PERCENT_PER_GRAM:
@@ -55,7 +57,7 @@ def factor_of(output: Output, subject: Subject, record: Record) -> float:
 
 def _share(output: Output, subject: Subject, record: Record) -> float:
     """Percent of the dose given so far, as cells."""
-    given = _given(subject, record)
+    given = given_by(subject, record)
     if given <= 0:
         problem = f"{record.value:g} {record.unit} at a time before any dose"
         raise DataError(problem, where=record.where, hint="a dose time before the row")
@@ -69,7 +71,9 @@ def _share(output: Output, subject: Subject, record: Record) -> float:
     return given / 100.0
 
 
-def _given(subject: Subject, record: Record) -> float:
+def given_by(subject: Subject, record: Record) -> float:
+    """Return the amount of all doses until a record, in the absolute unit of the doses."""
+    """Return the amount of all doses until a record, in the absolute unit of the doses."""
     return sum(dose.cells(subject.weight) for dose in subject.regimen.doses if dose.time <= _hours(record))
 
 
@@ -124,4 +128,4 @@ def _active(subject: Subject, record: Record) -> float:
     if activity <= 0:
         problem = f"{record.value:g} {record.unit} at a time before any dose"
         raise DataError(problem, where=record.where, hint="a dose time before the row")
-    return scale_factor(record.unit, "MBq") * _given(subject, record) / activity
+    return scale_factor(record.unit, "MBq") * given_by(subject, record) / activity

@@ -230,9 +230,7 @@ class Noise:
 
     # ---- scale and spread --------------------------------------------------------------------------------------------
 
-    def scaled(
-        self, x: Any, values: Mapping[str, Any], xp: Library = NUMPY, least: float = NOTHING_PREDICTED
-    ) -> Any:
+    def scaled(self, x: Any, values: Mapping[str, Any], xp: Library = NUMPY, least: float = NOTHING_PREDICTED) -> Any:
         """Return values or predictions on the scale on which the error is additive: x itself, log x, or R7.
 
         Parameters
@@ -291,7 +289,7 @@ class Noise:
         return relative
 
     def sd(self, f: ArrayLike, values: Mapping[str, ArrayLike]) -> Array:
-        """Return the standard deviation at predictions `f` (scale for ``student``; of what `scaled` returns for R6, R7).
+        """Return the standard deviation at predictions `f` (scale for ``student``; on the scale of `scaled`).
 
         Parameters
         ----------

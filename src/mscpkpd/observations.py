@@ -6,7 +6,7 @@ through the dose of its subject. Subjects who were dosed alike form one group, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,12 +20,14 @@ from mscpkpd.dosing import Dose, Regimen
 from mscpkpd.engine.course import Course
 from mscpkpd.errors import DataError, MscError, UnknownName
 from mscpkpd.model import Model, Output
+from mscpkpd.model.observed import as_described
+from mscpkpd.observed_points import WITHOUT_NOISE, Asked, check_noise, given_before, observed_by, observed_name
+from mscpkpd.quantities import Points
 from mscpkpd.units import to_unit
 
 __all__ = ["Group", "Rows", "bind"]
 
 WHOLE = 1e-9  # how far from a whole number the rounding of units may move a count
-KINDS = ("value", "left", "right", "interval", "mean", "logmean", "dropped")
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,27 @@ class Rows:
         Position in the groups.
     time, value, lower, upper, sd, count, lloq : arrays of float
         NaN where a row has no such number. `count` is the number of subjects behind a mean; `lloq` the limit of
-        quantification that the row states.
+        quantification that the row states, or what its values are known not to be below (B2).
     floor : array of float
         What the row is known not to be below, where its probability is one given that (B4, B6); NaN elsewhere.
     kind : array of str
         "value", "left", "right", "interval", "mean", "logmean", or "dropped": left out by the method for values below
-        the limit of quantification (B3).
+        the limit of quantification (B3); "positive" and "alive": `value` of `count` animals (Q4, Q7); "event": the
+        prediction is a log density (Q7).
     outputs : tuple of str
+        What the rows observe, and what else they are predicted from.
     where, subject : tuple of str
         Origin and subject of each row.
     covariates : dict of str to array
         Parameters that are covariates, as the record of each row states them, or else at its time (K6).
     rules : dict of str to str
         What holds between the records of those that change within a subject (K1).
+    of : Points or None
+        What the rows are predicted from, where that is not the output of each row at its time.
+    unlike : array of bool of shape (n_rows,), or None
+        Rows that compare groups with one another and are those of no subject; None where there are none.
+    sample : array of int, shape (n_rows,), or None
+        Composition that a row is an organ of (Q5), -1 for all other rows; None where there are none.
     """
 
     output: np.ndarray
@@ -92,15 +102,59 @@ class Rows:
     subject: tuple[str, ...]
     covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
+    of: Points | None = None
+    unlike: np.ndarray | None = None
+    sample: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.time)
 
     @cached_property
+    def points(self) -> Points:
+        """What an engine is asked for."""
+        if self.of is not None:
+            return self.of
+        each = np.arange(len(self))
+        return Points(self.output, self.group, self.time, each, np.array([each, each]), covariates=self.covariates)
+
+    @cached_property
+    def without_noise(self) -> np.ndarray:
+        """Which rows have a probability instead of a noise model (Q4, Q7), shape (n_rows,)."""
+        return np.isin(self.kind, ("positive", "alive", "event"))
+
+    @cached_property
+    def of_several(self) -> np.ndarray:
+        """Which rows speak of several subjects at once and have no subject of their own, shape (n_rows,)."""
+        counted = np.isin(self.kind, ("positive", "alive")) & (self.count > 1)
+        unlike = np.zeros(len(self), dtype=bool) if self.unlike is None else self.unlike
+        return np.asarray(np.isin(self.kind, ("mean", "logmean")) | counted | unlike)
+
+    @cached_property
+    def spared(self) -> np.ndarray:
+        """Share of one log density that the closure of a composition leaves out of each row (Q5), shape (n_rows,).
+
+        The D shares of a sample are D - 1 numbers: their log-ratios to the geometric mean add up to 0.
+        """
+        if self.sample is None:
+            return np.zeros(len(self))
+        mine = self.sample >= 0
+        return np.asarray(np.where(mine, 1.0 / np.bincount(self.sample[mine])[self.sample], 0.0))
+
+    def as_shares(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers of shape (..., n_rows), of which those of a composition as fractions that add up to 1 (Q5)."""
+        if self.sample is None:
+            return numbers
+        out = np.array(numbers)
+        for sample in range(int(np.max(self.sample)) + 1):
+            mine = self.sample == sample
+            out[..., mine] /= np.sum(out[..., mine], axis=-1, keepdims=True)
+        return out
+
+    @cached_property
     def before(self) -> tuple[np.ndarray, np.ndarray]:
         """Of each row the one before it of the same subject and output, and the time since then (R9).
 
-        Position -1 and NaN where there is none; summaries of several subjects, and what is left out, stand in no series.
+        Position -1 and NaN where there is none; summaries of several subjects and what is left out stand in no series.
         """
         before, gap = np.full(len(self), -1), np.full(len(self), np.nan)
         latest: dict[tuple[str, int], int] = {}
@@ -140,27 +194,29 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
         value that the noise model cannot produce.
     """
     findings: list[MscError] = []
-    seen = {record.output for record in study.records}
-    outputs = tuple(name for name in model.output_names if name in seen)
+    model = observed_by(model, study)
+    asked = Asked(model, study, findings)
+    outputs = asked.outputs
     columns_of = CovariateColumns(model, study, outputs, findings)
     courses = {subject.id: columns_of.course(subject) for subject in study.subjects}
-    groups, position = _groups(model, study, findings, courses)
+    groups, position = _groups(model, study, findings, courses, asked.cuts)
     columns: list[tuple[float, ...]] = []
-    kept: list[Record] = []
     for record in study.records:
         try:
             columns.append(_numbers(model, study.subject(record.subject), record))
-            kept.append(record)
         except MscError as error:
             findings.append(error)
     if findings:
         raise DataError.of(findings, where=f"study '{study.name}' with model '{model.name}'")
+    kept = study.records
     if not kept:
         raise DataError(f"study '{study.name}' has no observations", hint="rows with an output and a value")
     time, value, lower, upper, sd, count, lloq = np.array(columns, dtype=float).T
+    value = value / asked.closed
+    place = {name: k for k, name in enumerate(outputs)}
     rows = Rows(
-        output=np.array([outputs.index(record.output) for record in kept]),
-        group=np.array([position[record.subject, _given_before(study, record)] for record in kept]),
+        output=np.array([place[observed_name(model, record)] for record in kept]),
+        group=np.array([position[record.subject, given_before(study, record)] for record in kept]),
         time=time,
         value=value,
         lower=lower,
@@ -169,29 +225,45 @@ def bind(model: Model, study: Study) -> tuple[Rows, tuple[Group, ...]]:
         count=count,
         lloq=lloq,
         floor=np.full(len(kept), np.nan),
-        kind=np.array([record.kind for record in kept]),
+        kind=np.array([_kind(record) for record in kept]),
         outputs=outputs,
         where=tuple(record.where for record in kept),
         subject=tuple(record.subject for record in kept),
         covariates=columns_of.at_rows(kept, courses),
         rules=columns_of.rules,
+        of=asked.points(place, position, columns_of, courses) if asked.compound else None,
+        unlike=asked.unlike,
+        sample=asked.sample,
     )
     return rows, groups
+
+
+def _kind(record: Record) -> str:
+    """How the likelihood of a row is computed."""
+    if record.quantity == "event_time":
+        return "event"
+    if record.kind == "count":
+        return "alive" if record.quantity == "alive" else "positive"
+    return record.kind
 
 
 _Key = tuple[tuple[Dose, ...], float | None, Course | None]
 
 
 def _groups(
-    model: Model, study: Study, findings: list[MscError], courses: Mapping[str, Course | None]
+    model: Model,
+    study: Study,
+    findings: list[MscError],
+    courses: Mapping[str, Course | None],
+    wanted: Iterable[tuple[str, int | None]],
 ) -> tuple[tuple[Group, ...], dict[tuple[str, int | None], int]]:
     """Groups, and the position of the one of each subject and, for records before a dose of their time, its doses."""
     members: dict[_Key, list[Subject]] = {}
     keys: dict[tuple[str, int | None], _Key] = {}
     known = {*(route.name for route in model.routes), *model.state_names}
     cuts: dict[str, dict[int | None, None]] = {subject.id: {None: None} for subject in study.subjects}
-    for record in study.records:
-        cuts[record.subject][_given_before(study, record)] = None
+    for name, cut in wanted:
+        cuts[name][cut] = None
     for subject in study.subjects:
         foreign = sorted({dose.route for dose in subject.regimen.doses if not dose.route.isdigit()} - known)
         findings += [UnknownName.among("route", route, known, where=f"subject '{subject.id}'") for route in foreign]
@@ -216,25 +288,19 @@ def _groups(
     return tuple(groups), {who: order[key] for who, key in keys.items()}
 
 
-def _given_before(study: Study, record: Record) -> int | None:
-    """How many doses act on a record that precedes a dose of its own time (E3); None for all of them."""
-    if not record.pre_dose:
-        return None
-    doses = study.subject(record.subject).regimen.doses
-    return sum(dose.time <= record.time * (1 + 1e-11) for dose in doses) - record.pre_dose
-
-
 def _numbers(model: Model, subject: Subject, record: Record) -> tuple[float, ...]:
     if record.output not in model.output_names:
-        raise UnknownName.among("output", record.output, model.output_names, where=record.where)
-    output = model.output(record.output)
+        described = as_described(model).output_names
+        raise UnknownName.among("output", record.output, described, where=record.where)
+    output = model.output(observed_name(model, record))
     time = record.time * to_unit(f"1 {record.time_unit}", model.time, where=record.where)
     factor = factor_of(output, subject, record)
     shift = np.log(factor) if record.kind == "logmean" else None
     scaled = [_scaled(x, factor, shift) for x in (record.value, record.lower, record.upper)]
     sd = np.nan if record.sd is None else record.sd * (1.0 if shift is not None else factor)
     _check_support(output, record, scaled[0])
-    lloq = np.nan if record.lloq is None or shift is not None else record.lloq * factor
+    limit = record.lloq if record.truncation is None else record.truncation
+    lloq = np.nan if limit is None or shift is not None else limit * factor
     return (time, *scaled, sd, float(record.n) if record.n else np.nan, lloq)
 
 
@@ -245,6 +311,10 @@ def _scaled(x: float | None, factor: float, shift: float | None) -> float:
 
 
 def _check_support(output: Output, record: Record, value: float) -> None:
+    if output.quantity in WITHOUT_NOISE:
+        return
+    if output.quantity:
+        check_noise(output, record)
     if output.noise is None and record.sd is None:
         raise DataError(
             f"output '{output.name}' has no noise model and the row has no sd",

@@ -7,7 +7,7 @@ stand in one vector `eta`: level by level, group by group, effect by effect.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from mscpkpd.dosing import Regimen
 from mscpkpd.errors import SolveError
 from mscpkpd.model import Model
 from mscpkpd.problem import TRIED, Problem, pose
-from mscpkpd.variability import SUMMARIES, Effect, Level, label_of, levels_of
+from mscpkpd.variability import Effect, Level, label_of, levels_of
 
 if TYPE_CHECKING:
     from mscpkpd.engine.predictions import Predictions
@@ -64,6 +64,8 @@ class Population:
         Random effects.
     case : array of int, shape (n_rows,)
         Case of each row.
+    point_case : array of int, shape (n_points,)
+        Case of each point that the rows are predicted from.
     group : array of int, shape (n_cases,)
         Position of each case in the groups of the problem.
     member : array of int, shape (n_levels, n_cases)
@@ -81,6 +83,7 @@ class Population:
     member: np.ndarray
     notes: tuple[str, ...] = ()
     centred: tuple[str, ...] = ()
+    point_case: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
 
     def __getstate__(self) -> dict[str, object]:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
@@ -200,11 +203,11 @@ class Population:
             return None
         from mscpkpd.engine.predictions import predictions_of  # JAX is slow to load
 
-        rows, groups = self.problem.rows, [self.problem.groups[g] for g in self.group]
+        points, groups = self.problem.rows.points, [self.problem.groups[g] for g in self.group]
         return predictions_of(
-            self.problem.system, [(group.regimen, group.weight) for group in groups], subject=self.case,
-            output=rows.output, time=rows.time, hours=self.problem.hours, tolerance=self.problem.tolerance,
-            courses=[group.course for group in groups], own=rows.covariates,
+            self.problem.system, [(group.regimen, group.weight) for group in groups], subject=self.point_case,
+            output=points.output, time=points.time, hours=self.problem.hours, tolerance=self.problem.tolerance,
+            courses=[group.course for group in groups], own=points.covariates,
         )  # fmt: skip
 
     def predict(
@@ -237,10 +240,15 @@ class Population:
         }
         for e, effect in enumerate(self.effects if by_eta else ()):
             chain = bent[effect.parameter] * effect.scale.added_slope(each[e]) * (self.places[e] >= 0)
-            of_eta[:, e] = slopes[:, column[effect.parameter]] * chain[self.case]
+            of_eta[:, e] = slopes[:, column[effect.parameter]] * chain[self.point_case]
         if by_theta:
             of_theta = self._by_theta(theta, slopes, column, bent)
-        return PopulationPrediction(value, of_eta, of_theta, ~np.isfinite(value))
+        points = self.problem.rows.points
+        rows, of_theta = (
+            points.rows(value),
+            points.chained(value, of_theta) if by_theta else np.zeros((len(self.case), 0)),
+        )
+        return PopulationPrediction(rows, points.chained(value, of_eta), of_theta, ~np.isfinite(rows))
 
     def _by_theta(
         self, theta: np.ndarray, slopes: np.ndarray, column: Mapping[str, int], bent: Mapping[str, np.ndarray]
@@ -252,11 +260,11 @@ class Population:
             out[:, k] = slopes[:, column[name]]
             if name in bent:
                 start = self.effects[self._effects_of[name][0]].scale.slope(typical[self.positions[name]])
-                out[:, k] *= (bent[name] / start)[self.case]
+                out[:, k] *= (bent[name] / start)[self.point_case]
         return out
 
     def solved(self, values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predict every row for given values of each case.
+        """Predict every point for given values of each case.
 
         Parameters
         ----------
@@ -267,9 +275,9 @@ class Population:
 
         Returns
         -------
-        rows : array of shape (n_rows,)
+        points : array of shape (n_points,)
             In the units of the outputs; NaN where a solve failed.
-        slopes : array of shape (n_rows, n_places)
+        slopes : array of shape (n_points, n_places)
             In the units of the outputs by those of the parameters.
         """
         if self.exactly is not None:
@@ -277,10 +285,10 @@ class Population:
                 return self.exactly.sloped(values, places)
             except SolveError:
                 pass  # one case that cannot be solved leaves the others alone
-        value = np.full(len(self.case), np.nan)
-        slopes = np.full((len(self.case), len(places)), np.nan)
+        value = np.full(len(self.point_case), np.nan)
+        slopes = np.full((len(self.point_case), len(places)), np.nan)
         for c, g in enumerate(self.group):
-            mine = np.flatnonzero(self.case == c)
+            mine = np.flatnonzero(self.point_case == c)
             asked = places if len(places) else None
             value[mine], part, _ = self.problem.predict_group(self.problem.groups[g], mine, values[:, c], asked)
             if part is not None:
@@ -288,12 +296,12 @@ class Population:
         return value, slopes
 
     def traced(self) -> Callable[[Any], Any]:
-        """Predict all rows as a function of the values of each case that JAX can trace, by the exact engine.
+        """Predict all points as a function of the values of each case that JAX can trace, by the exact engine.
 
         Returns
         -------
         callable
-            From values of shape (n_parameters, n_cases) to rows, shape (n_rows,); NaN where the steps, which are chosen
+            From values of shape (n_parameters, n_cases) to points, (n_points,); NaN where the steps, which are chosen
             for draws of the priors and of the random effects, are not fine enough.
         """
         assert self.exactly is not None  # noqa: S101 (`sampled_by` said so)
@@ -368,7 +376,9 @@ def _carried_over(population: Population) -> tuple[str, ...]:
     values = population.individual(problem.start, np.zeros(population.offsets[-1]))
     largest = 0.0
     for c, g in enumerate(population.group):
-        mine = np.flatnonzero(population.case == c)
+        mine, points = np.flatnonzero(population.case == c), np.flatnonzero(population.point_case == c)
+        if not len(mine):  # a case of baselines alone
+            continue
         own = np.array([subject == problem.rows.subject[mine[0]] for subject in problem.rows.subject])
         other = np.any(population.member[:, population.case] != population.member[:, c, None], axis=0)
         ends = problem.rows.time[own & other & (problem.rows.time < np.min(problem.rows.time[mine]))]
@@ -376,8 +386,8 @@ def _carried_over(population: Population) -> tuple[str, ...]:
             continue
         group = problem.groups[g]
         earlier = Regimen(tuple(dose for dose in group.regimen if dose.time <= np.max(ends) * problem.hours))
-        left, _, _ = problem.predict_group(replace(group, regimen=earlier), mine, values[:, c], None)
-        whole, _, _ = problem.predict_group(group, mine, values[:, c], None)
+        left, _, _ = problem.predict_group(replace(group, regimen=earlier), points, values[:, c], None)
+        whole, _, _ = problem.predict_group(group, points, values[:, c], None)
         largest = max(largest, float(np.max(np.abs(left)) / max(float(np.max(np.abs(whole))), 1e-300)))
     if not largest > CARRIED:
         return ()
@@ -390,17 +400,23 @@ def _carried_over(population: Population) -> tuple[str, ...]:
 def _cases(problem: Problem, levels: tuple[Level, ...], notes: tuple[str, ...], *, by_subject: bool) -> Population:
     study, rows = problem.study, problem.rows
     known: dict[tuple[int, tuple[int, ...], str], int] = {}
-    case = np.empty(len(rows), dtype=int)
+    case, owns = np.empty(len(rows), dtype=int), []
+    unlike = np.zeros(len(rows), dtype=bool) if rows.unlike is None else rows.unlike
     places = [{label: k for k, label in enumerate(level.labels)} for level in levels]
     for r, record in enumerate(study.records):
         subject = study.subject(record.subject)
         own = tuple(
             -1
-            if rows.kind[r] in SUMMARIES and level.name in ("subject", "occasion")
+            if unlike[r] or (rows.of_several[r] and level.name in ("subject", "occasion"))
             else place[label_of(subject, record, level.name)]
             for level, place in zip(levels, places, strict=True)
         )
-        case[r] = known.setdefault((int(rows.group[r]), own, subject.id if by_subject else ""), len(known))
+        owns.append((own, subject.id if by_subject else ""))
+        case[r] = known.setdefault((int(rows.group[r]), *owns[-1]), len(known))
+    points = rows.points
+    asked = [(int(g), *owns[r]) for g, r in zip(points.group, points.row, strict=True)]
+    point_case = np.array([known.setdefault(key, len(known)) for key in asked], dtype=int)
     keys = list(known)
     member = np.array([own for _, own, _ in keys], dtype=int).reshape(len(keys), len(levels)).T
-    return Population(problem, levels, case, np.array([group for group, _, _ in keys]), member, notes)
+    group = np.array([group for group, _, _ in keys])
+    return Population(problem, levels, case, group, member, notes, point_case=point_case)

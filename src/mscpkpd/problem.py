@@ -24,6 +24,7 @@ from mscpkpd.errors import DataError, SolveError, UnknownName, UsageError
 from mscpkpd.model import Model
 from mscpkpd.noise import Noise
 from mscpkpd.observations import Group, Rows, bind
+from mscpkpd.observed_points import observed_by
 from mscpkpd.parameters import Prior
 from mscpkpd.units import to_unit
 
@@ -202,18 +203,19 @@ class Problem:
         """
         numbers = self._numbers(theta)
         places, columns = self._positions
-        value = np.full(len(self.rows), np.nan)
-        slope = np.zeros((len(self.rows), len(self.free) if jacobian else 0))
+        points = self.rows.points
+        value = np.full(len(points), np.nan)
+        slope = np.zeros((len(points), len(self.free) if jacobian else 0))
         failure = ""
         for k, group in enumerate(self.groups):
-            mine = np.flatnonzero(self.rows.group == k)
+            mine = np.flatnonzero(points.group == k)
             if len(mine) == 0:
                 continue
             value[mine], part, reason = self.predict_group(group, mine, numbers, places if jacobian else None)
             failure = failure or reason
             if part is not None:
                 slope[np.ix_(mine, columns)] = part
-        return Prediction(value, slope, failure)
+        return Prediction(points.rows(value), points.chained(value, slope), failure)
 
     @cached_property
     def sampled_by(self) -> str:
@@ -230,15 +232,15 @@ class Problem:
 
     @cached_property
     def exactly(self) -> Predictions | None:
-        """All rows by the exact engine; None where it does not solve them."""
+        """All points by the exact engine; None where it does not solve them."""
         if self.sampled_by == "stiff":
             return None
         from mscpkpd.engine.predictions import predictions_of  # JAX is slow to load
 
-        rows, groups = self.rows, [(group.regimen, group.weight) for group in self.groups]
+        points, groups = self.rows.points, [(group.regimen, group.weight) for group in self.groups]
         return predictions_of(
-            self.system, groups, subject=rows.group, output=rows.output, time=rows.time, hours=self.hours,
-            tolerance=self.tolerance, courses=[group.course for group in self.groups], own=rows.covariates,
+            self.system, groups, subject=points.group, output=points.output, time=points.time, hours=self.hours,
+            tolerance=self.tolerance, courses=[group.course for group in self.groups], own=points.covariates,
         )  # fmt: skip
 
     def linearized(self, theta: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
@@ -267,16 +269,16 @@ class Problem:
         places, columns = self._positions
         nothing = np.full(len(self.free), np.nan)
         try:
-            rows, back = self.exactly.linearized(np.repeat(numbers[:, None], len(self.groups), axis=1))
+            predicted, back = self.exactly.linearized(np.repeat(numbers[:, None], len(self.groups), axis=1))
         except SolveError:
             return np.full(len(self.rows), np.nan), lambda _: nothing
 
         def back_through(weights: np.ndarray) -> np.ndarray:
             gradient = np.zeros(len(self.free))
-            gradient[columns] = back(weights).sum(axis=1)[places]
+            gradient[columns] = back(self.rows.points.pulled(predicted, weights)).sum(axis=1)[places]
             return gradient
 
-        return rows, back_through
+        return self.rows.points.rows(predicted), back_through
 
     def traced(self) -> Callable[[Any], Any]:
         """Predict all rows as a function of `theta` that JAX can trace and differentiate, by the exact engine.
@@ -302,19 +304,20 @@ class Problem:
         alike = np.ones((1, len(self.groups)))
         rng = np.random.default_rng(0)
         draws = np.stack([parameter.prior.sample(rng, TRIED) for parameter in self.free])
-        rows = self.exactly.traced(held + free @ draws)
-        return lambda theta: rows((held + free @ theta[:, None]) * alike)
+        predicted = self.exactly.traced(held + free @ draws)
+        points, operations = self.rows.points, self.exactly.operations
+        return lambda theta: points.rows(predicted((held + free @ theta[:, None]) * alike), operations)
 
     def predict_group(
         self, group: Group, mine: np.ndarray, numbers: np.ndarray, places: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None, str]:
-        """Predict rows of one group with values of its own.
+        """Predict points of one group with values of its own.
 
         Parameters
         ----------
         group : Group
         mine : array of int, shape (n_mine,)
-            Rows.
+            Points.
         numbers : array of shape (n_parameters,)
             Values of the parameters of the system, in its order and their units.
         places : array of int, shape (n_places,), or None
@@ -329,14 +332,15 @@ class Problem:
         failure : str
             Why the solve failed; empty where all is well.
         """
-        times = self.rows.time[mine]
+        points = self.rows.points
+        times = points.time[mine]
         free = () if places is None else tuple(int(i) for i in places)
         path = solve(
             self.system, group.regimen, times, numbers, free=free, weight=group.weight, hours=self.hours,
             tolerance=self.tolerance, course=group.course,
         )  # fmt: skip
-        output, each = self.rows.output[mine], np.arange(len(mine))
-        own = [self.rows.covariates[name][mine] if name in self.rows.covariates else value
+        output, each = points.output[mine], np.arange(len(mine))
+        own = [points.covariates[name][mine] if name in points.covariates else value
                for name, value in zip(self.system.parameters, numbers, strict=True)]  # fmt: skip
         columns, shape = [*path.states, *own, times], times.shape
         value = self.system.observed_function.value(*columns, shape=shape)[output, each]
@@ -391,6 +395,7 @@ def pose(
     both = sorted(set(free or ()) & set(fix or ()))
     if both:
         raise UsageError(f"{', '.join(both)} cannot be both free and fixed")
+    model = observed_by(model, study)
     rows, groups = bind(model, study)
     rows = treated(model, rows)
     routes = tuple(sorted({dose.route for group in groups for dose in group.regimen.doses}))
@@ -460,9 +465,12 @@ def _noise_names(model: Model, rows: Rows) -> set[str]:
     """Noise parameters of the outputs that have a row whose spread is not given by the data."""
     needed: set[str] = set()
     for k, name in enumerate(rows.outputs):
-        noise = model.output(name).noise
-        if noise is not None and np.any((rows.output == k) & ~rows.has_own_sd & (rows.kind != "dropped")):
+        noise, detection, mine = model.output(name).noise, model.output(name).detection, rows.output == k
+        used = ~rows.has_own_sd & ~rows.without_noise & (rows.kind != "dropped")
+        if noise is not None and np.any(mine & used):
             needed |= set(noise.parameters)
+        if detection is not None and np.any(mine & (rows.kind == "positive")):
+            needed |= set(detection.parameters)
     return needed
 
 
@@ -483,11 +491,11 @@ def refuse_impossible_rows(problem: Problem) -> None:
     findings: list[DataError] = []
     for k, name in enumerate(rows.outputs):
         noise = problem.model.output(name).noise
-        used = ~rows.has_own_sd & (rows.kind != "dropped")
+        used = ~rows.has_own_sd & ~rows.without_noise & (rows.kind != "dropped")
         mine = np.flatnonzero((rows.output == k) & used & (np.abs(f) <= NOTHING))
         if noise is None or len(mine) == 0:
             continue
-        findings += [_impossible(problem, name, int(row)) for row in mine if _has_no_chance(noise, rows, row, values)]
+        findings += [_impossible(problem, name, i) for i in mine.tolist() if _has_no_chance(noise, rows, i, values)]
     if findings:
         raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
 
@@ -526,15 +534,15 @@ def refuse_broken_series(problem: Problem) -> None:
         for i in np.flatnonzero((rows.output == k) & ~rows.has_own_sd & (rows.kind != "dropped")):
             where, plain = rows.where[i], f"noise = '{output.noise.single}'"
             if rows.kind[i] in ("mean", "logmean"):
-                hint = f"its sd, or {plain}"
-                findings.append(DataError(f"a mean of '{name}', whose residuals correlate (R9)", where=where, hint=hint))
+                what = f"a mean of '{name}', whose residuals correlate (R9)"
+                findings.append(DataError(what, where=where, hint=f"its sd, or {plain}"))
             elif rows.kind[i] != "value" or np.isfinite(rows.floor[i]):
-                problem_ = f"'{name}' is not a plain value, and its residuals correlate (R9)"
+                what = f"'{name}' is not a plain value, and its residuals correlate (R9)"
                 hint = f"blq = 'M1' or 'M6' for values below the limit, or {plain}"
-                findings.append(DataError(problem_, where=where, hint=hint))
+                findings.append(DataError(what, where=where, hint=hint))
             elif rows.before[1][i] == 0:
-                problem_ = f"a second value of '{name}' at one time, and residuals correlate (R9): it would be the same"
-                findings.append(DataError(problem_, where=where, hint=f"the mean of both, or {plain}"))
+                what = f"a second value of '{name}' at one time, and residuals correlate (R9): it would be the same"
+                findings.append(DataError(what, where=where, hint=f"the mean of both, or {plain}"))
     if findings:
         raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
 

@@ -64,25 +64,26 @@ class Library(Protocol):
     array: Any
 
 
+def _array(x: Any) -> np.ndarray:
+    return np.asarray(x, dtype=float)
+
+
+def _gammaln(x: Any) -> Any:
+    from scipy.special import gammaln
+
+    return gammaln(x)
+
+
+def _erfc(x: Any) -> Any:
+    from scipy.special import erfc
+
+    return erfc(x)
+
+
 class _NumPy:
     exp, log, log1p, expm1, sqrt, abs = np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.abs
     where, maximum, minimum = staticmethod(np.where), np.maximum, np.minimum
-
-    @staticmethod
-    def array(x: Any) -> np.ndarray:
-        return np.asarray(x, dtype=float)
-
-    @staticmethod
-    def gammaln(x: Any) -> Any:
-        from scipy.special import gammaln
-
-        return gammaln(x)
-
-    @staticmethod
-    def erfc(x: Any) -> Any:
-        from scipy.special import erfc
-
-        return erfc(x)
+    array, gammaln, erfc = staticmethod(_array), staticmethod(_gammaln), staticmethod(_erfc)
 
 
 NUMPY: Library = _NumPy()

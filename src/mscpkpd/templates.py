@@ -86,7 +86,8 @@ MODEL = """\
 # evidence: read (checked against the source), derived, recalled, assumed, review.
 # priors: lognormal(median, cv), logitnormal(median, cv), normal(mean, sd), halfnormal(scale), beta(a, b), fixed.
 # noise: additive(a), proportional(b), combined1(a, b), combined2(a, b), power(b, c), lognormal(s), student(nu, a),
-# student(nu, proportional(b)), boxcox(lam, s), yeojohnson(lam, s), ar1(rho, lognormal(s)), poisson(), negbinomial(size).
+# student(nu, proportional(b)), boxcox(lam, s), yeojohnson(lam, s), ar1(rho, lognormal(s)), poisson(),
+# negbinomial(size).
 # The numbers below are examples.
 
 format = 1

@@ -303,7 +303,7 @@ def _reason_against(problem: Problem, row: Variability) -> str:
             f"{len(blank)} rows do not say their {row.level}, over which '{name}' varies", where=rows,
             expected=f"a '{row.level}' in every row", hint=f"random=False, or random without '{name}:{row.level}'",
         )  # fmt: skip
-    if row.level == "subject" and np.all(np.isin(problem.rows.kind, SUMMARIES)):
+    if row.level == "subject" and np.all(problem.rows.of_several):
         return "the study reports means, which are no subjects"
     count = len(set(labels))
     return "" if count > 1 else f"the study has one {row.level} only"
@@ -333,7 +333,7 @@ def _level(problem: Problem, name: str, rows: list[Variability]) -> Level:
     model = problem.model
     effects = tuple(_effect(model, row) for row in rows)
     labels = _labels(problem, name)
-    single = [label for label, kind in zip(labels, problem.rows.kind, strict=True) if kind not in SUMMARIES]
+    single = [label for label, several in zip(labels, problem.rows.of_several, strict=True) if not several]
     wanted = labels if name not in ("subject", "occasion") else single
     declared = next((each for each in model.covariance if each.level == name), None)
     full = len(effects) > 1 and (declared is None or declared.form == "full")

@@ -65,7 +65,7 @@ def fit(
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder for the result; an earlier run is replaced.")],
     values: Values = None,
     method: Annotated[
-        str, typer.Option(help="nuts, a full posterior; focei, foce, laplace or map; least_squares.")
+        str, typer.Option(help="nuts, a full posterior; smc; pathfinder; focei, foce, laplace or map; least_squares.")
     ] = "nuts",
     free: Annotated[str | None, typer.Option(metavar="a,b", help="Parameters to learn, and no others.")] = None,
     fix: Annotated[str | None, typer.Option(metavar="a=1,b=2", help="Parameters held, in the model's units.")] = None,

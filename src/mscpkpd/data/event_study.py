@@ -39,7 +39,7 @@ KNOWN = frozenset((*COLUMNS, *KNOWN_COLUMNS))
 # tidy cell: the column to name in a message
 TITLES = {
     "subject": "id", "time": "time", "value": "dv", "unit": "dv", "output": "dvid", "censoring": "cens",
-    "lower": "limit", "upper": "dv",
+    "lower": "limit", "upper": "dv", "truncation": "limit",
 }  # fmt: skip
 WEIGHTS = ("weight", "wt")
 TAD_NOTE = "TAD is not read: it follows from the doses (E38)"
@@ -497,7 +497,7 @@ class _Build:
         """Cells of a tidy row that say what CENS and LIMIT say (B1, B2)."""
         cens, limit, value = row.text("cens"), row.text("limit"), row.text("dv")
         if cens in ("", "0", "0.0", "none"):
-            return {}
+            return {"truncation": limit} if limit else {}
         if cens not in ("1", "-1", "1.0", "-1.0"):
             expected = "0 observed, 1 below DV, -1 above DV (B1)"
             self._note(row, "cens", f"CENS '{cens}'", expected=expected, hint="1 with the limit in DV")

@@ -143,7 +143,7 @@ def summary_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return a row for each output, unit and subject, in order of first appearance."""
     found: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        found.setdefault((record.output, record.unit, record.subject), []).append(record)
+        found.setdefault((record.observed, record.unit, record.subject), []).append(record)
     return pd.DataFrame(
         [_summary(*key, own) for key, own in found.items()],
         columns=["output", "unit", "subject", "n", "censored", "first", "last", "minimum", "maximum"],

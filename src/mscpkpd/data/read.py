@@ -40,6 +40,7 @@ __all__ = ["read_doses", "read_study", "study_from_frame"]
 Layout = Literal["tidy", "wide"]
 DOSES = "doses"
 MOST_NOTES = 20
+CLOSED = 2.0  # percent that the shares of a sample may miss by rounding
 
 
 def read_study(
@@ -68,7 +69,9 @@ def read_study(
         CSV, TSV, Excel or Parquet file, one row for each observation: subject, time, output, value and, where known,
         unit, stat (value, mean, median, range), sd, n, lower, upper, censoring (none, left, right, interval), lod,
         lloq, method, organ, species, route, dose, dose_unit, dose_time, duration, viability, lot, occasion, study,
-        weight, replicate, and those of docs/measurements.md: sample, pooled, organ_mass, calibration and others.
+        weight, replicate, and those of docs/measurements.md: sample, pooled, organ_mass, calibration and others. A
+        column quantity says that something else than the output at the time was observed, such as a half-life
+        (docs/evidence.md).
         Missing is blank, "." or "NA" (D7). Values may be written "<7.8" or ">500". A table with ID, TIME and
         EVID or AMT is read as NONMEM means it: AMT, RATE, DUR, ADDL, II, CMT, DVID, DV, MDV, CENS, LIMIT, VIAB, OCC.
     name : str
@@ -385,9 +388,12 @@ def _check_repeats(records: Sequence[Record], findings: Findings) -> None:
     first: dict[tuple[object, ...], int] = {}
     for record in records:
         key = (record.subject, record.study, record.time, record.output, record.method, record.lot, record.sample)
-        row = first.setdefault((*key, record.replicate, record.occasion, record.pre_dose), record.row)
+        of = (record.quantity, record.versus, record.versus_subject, record.time_to, record.time_from)
+        row = first.setdefault((*key, record.replicate, record.occasion, record.pre_dose, *of), record.row)
         if row != record.row:
-            problem = f"subject '{record.subject}', time {record.time:g} h, output '{record.output}' also in row {row}"
+            problem = (
+                f"subject '{record.subject}', time {record.time:g} h, output '{record.observed}' also in row {row}"
+            )
             findings.add(problem, row=record.row, hint="a column 'replicate' with 1, 2, ..., or delete one of them")
 
 
@@ -395,12 +401,27 @@ def _sums(records: Sequence[Record]) -> Iterator[str]:
     """Note where the organs of a subject hold more than its dose: possible within error, but worth a look."""
     sums: dict[tuple[str, float, str], dict[str, float]] = defaultdict(dict)
     for record in records:
-        if record.unit == PERCENT_OF_DOSE and record.kind in ("value", "mean"):
+        if record.unit == PERCENT_OF_DOSE and record.kind in ("value", "mean") and record.quantity in ("", "share"):
             sums[record.subject, record.time, record.method][record.output] = record.value
+    yield from _shares(records)
     for (subject, time, _), values in sums.items():
         total = sum(values.values())
         if total > 100 and len(values) > 1:
             yield f"subject '{subject}' at {time:g} h: {len(values)} outputs sum to {total:.4g} %ID, more than the dose"
+
+
+def _shares(records: Sequence[Record]) -> Iterator[str]:
+    """Note where more was recovered than given, and where shares of a sample are no shares of all of it (Q5)."""
+    whole: dict[tuple[str, float, str], float] = defaultdict(float)
+    for record in records:
+        hundred = record.value if record.unit in ("%", PERCENT_OF_DOSE) else 100 * record.value
+        if record.quantity == "recovery" and hundred > 100:
+            yield f"subject '{record.subject}' at {record.time:g} h: {hundred:.4g} % of the dose recovered"
+        if record.quantity == "share" and record.unit != PERCENT_OF_DOSE:
+            whole[record.subject, record.time, record.sample] += hundred
+    for (subject, time, _), total in whole.items():
+        if abs(total - 100) > CLOSED:
+            yield f"subject '{subject}' at {time:g} h: shares add up to {total:.4g} %; they are taken as parts of that"
 
 
 def _at_most(notes: Sequence[str]) -> tuple[str, ...]:

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ASSAY_FIELDS", "COLUMNS", "DOSE_PROPERTIES", "KNOWN_COLUMNS", "Decay", "Kind", "Record", "like"]
+__all__ = [
+    "ASSAY_FIELDS", "COLUMNS", "DOSE_PROPERTIES", "KNOWN_COLUMNS", "QUANTITY_FIELDS", "Decay", "Kind", "Record", "like",
+]  # fmt: skip
 
-Kind = Literal["value", "left", "right", "interval", "mean", "logmean"]
+Kind = Literal["value", "left", "right", "interval", "mean", "logmean", "count"]
 
 Decay = Literal["", "corrected", "corrected here"]
 
 # fields that say more about a value; most records have none of them
 ASSAY_FIELDS = (
-    "sample", "pooled", "lod", "lloq", "uloq", "decay", "organ_mass", "calibration", "calibration_unit",
+    "sample", "pooled", "lod", "lloq", "uloq", "truncation", "decay", "organ_mass", "calibration", "calibration_unit",
 )  # fmt: skip
+
+# fields that say what was observed, where it is not the output at a time (Q1)
+QUANTITY_FIELDS = ("quantity", "versus", "versus_subject", "time_to", "time_from")
 
 # columns of a tidy table with a meaning; all others are kept as text (D15)
 COLUMNS = (
@@ -38,7 +43,8 @@ DOSE_PROPERTIES = (
     "viability_thaw", "viability_sd", "infusion_loss", "infusion_loss_sd", "vials", "cells_per_vial", "dose_activity",
     "potency", "potency_sd", "donor", "thaw_time", "filter",
 )  # fmt: skip
-KNOWN_COLUMNS = frozenset((*COLUMNS, *ASSAY_COLUMNS, *DOSE_PROPERTIES))
+QUANTITY_COLUMNS = (*QUANTITY_FIELDS, "time_to_unit", "time_from_unit")
+KNOWN_COLUMNS = frozenset((*COLUMNS, *ASSAY_COLUMNS, *DOSE_PROPERTIES, *QUANTITY_COLUMNS, "truncation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,8 @@ class Record:
         Name of what was observed.
     kind : str
         "value": an observed value. "left": below `upper`. "right": above `lower`. "interval": between `lower` and
-        `upper` (B8). "mean": mean of `n` subjects. "logmean": mean of the natural logarithm of `n` subjects.
+        `upper` (B8). "mean": mean of `n` subjects. "logmean": mean of the natural logarithm of `n` subjects. "count":
+        `value` of `n` subjects (Q4).
     value : float
         Value, limit, middle of an interval, or mean, in `unit`; for "logmean" the mean of the logarithm of numbers in
         `unit`.
@@ -84,6 +91,9 @@ class Record:
         Number of subjects whose material is in the sample; None for one.
     lod, lloq, uloq : float or None
         Limits of detection and of quantification of the assay, where stated, in `unit` (B14).
+    truncation : float or None
+        What the value is known not to be below, as rows below it were left out: LIMIT beside CENS 0 (B2), in `unit`.
+        Only the method M2 uses it.
     decay : str
         Of radiolabel data (T6): "corrected" as the table says, "corrected here" by its half-life; blank if not stated.
     organ_mass : float or None
@@ -94,6 +104,12 @@ class Record:
         Such as "photons/s/cm2/sr/cell".
     extra : tuple of (str, str)
         Other columns with their text (D15).
+    quantity : str
+        What was observed of the output (Q1), such as "half_life"; blank for the output at `time`.
+    versus, versus_subject : str
+        Outputs and subject below the line of a ratio; blank if not stated.
+    time_to, time_from : float or None
+        End of the window that begins at `time`, and the time of a baseline [`time_unit`]; None if not stated.
     """
 
     row: int
@@ -123,10 +139,21 @@ class Record:
     lod: float | None = None
     lloq: float | None = None
     uloq: float | None = None
+    truncation: float | None = None
     decay: Decay = ""
     organ_mass: float | None = None
     calibration: float | None = None
     calibration_unit: str = ""
+    quantity: str = ""
+    versus: str = ""
+    versus_subject: str = ""
+    time_to: float | None = None
+    time_from: float | None = None
+
+    @property
+    def observed(self) -> str:
+        """What was observed, in words: the output, with the quantity where there is one."""
+        return f"{self.output} {self.quantity}" if self.quantity else self.output
 
 
 def like(template: Record, *varying: str) -> Callable[..., Record]:

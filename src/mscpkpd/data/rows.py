@@ -11,7 +11,8 @@ from mscpkpd.data.assays import PERCENT_OF_DOSE, is_share
 from mscpkpd.data.cells import known_unit
 from mscpkpd.data.measured import COLUMNS as MEASURED
 from mscpkpd.data.measured import corrected_for_decay, detection_limit, measured_how
-from mscpkpd.data.record import KNOWN_COLUMNS, Record
+from mscpkpd.data.quantities import COUNTS, DIMENSIONLESS, check_quantity, what_of
+from mscpkpd.data.record import KNOWN_COLUMNS, QUANTITY_FIELDS, Record
 from mscpkpd.data.summaries import D2, log_of_quartiles, mean_of_range
 from mscpkpd.errors import UnitError, closest
 from mscpkpd.units import same_dimension
@@ -26,9 +27,9 @@ CENSORING = ("none", "left", "right", "interval")
 STATS = ("value", "mean", "median", "range")
 WORDS = ("method", "organ", "study", "occasion", "lot", "replicate")
 BESIDE_A_VALUE = frozenset(
-    ("lower", "upper", "sd", "lloq", "uloq", "lod", "lod_reaction", "sem", "se", "n", "censoring")
+    ("lower", "upper", "sd", "lloq", "uloq", "lod", "lod_reaction", "sem", "se", "n", "censoring", "truncation")
 )
-IN_UNIT_OF_VALUE = frozenset(("lower", "upper", "sd", "lod", "lloq", "uloq"))
+IN_UNIT_OF_VALUE = frozenset(("lower", "upper", "sd", "lod", "lloq", "uloq", "truncation"))
 # what laboratories write instead of a number (B14)
 NOT_DETECTED = ("nd", "n.d.", "not detected", "undetected", "<lod", "< lod")
 NOT_QUANTIFIED = ("dnq", "detected", "detected not quantified", "detected, not quantified")
@@ -51,12 +52,13 @@ class _Numbers:
     lod: float | None = None
     lloq: float | None = None
     uloq: float | None = None
+    truncation: float | None = None
 
     def times(self, factor: float) -> _Numbers:
         """All of them by the same factor."""
         if factor == 1:
             return self
-        names = ("value", "lower", "upper", "sd", "lod", "lloq", "uloq")
+        names = ("value", "lower", "upper", "sd", "lod", "lloq", "uloq", "truncation")
         scaled = {name: number * factor for name in names if (number := getattr(self, name)) is not None}
         return replace(self, **scaled)
 
@@ -91,21 +93,30 @@ def record_of(reading: Reading, row: Row) -> tuple[Record | None, str]:
     for column in ("subject", "time", "output"):
         if not row.text(column):
             reading.note(row, column, "missing", hint=f"every observation has a {column} (D7)")
-    unit = _unit(reading, row)
+    what = what_of(reading, row, time) if not row.cells.keys().isdisjoint(QUANTITY_FIELDS) else {}
+    unit = _unit(reading, row, what.get("quantity", ""))
     stat = _word(reading, row, "stat", STATS)
     numbers = _numbers(reading, row, unit)
     if len(reading.findings) > before or time is None:
         return None, ""
     start = _blank(reading, row, time, unit, stat, numbers)
+    if what:
+        start = replace(start, **what)
     if reading.masses or not row.cells.keys().isdisjoint(MEASURED):
         factor, decay = corrected_for_decay(reading, row, time)
         numbers = numbers.times(factor)
-        limits = {name: getattr(numbers, name) for name in ("lod", "lloq", "uloq")}
+        limits = {name: getattr(numbers, name) for name in ("lod", "lloq", "uloq", "truncation")}
         start = replace(start, value=numbers.value or 0.0, decay=decay, **limits, **measured_how(reading, row))
-    record = _summary(reading, row, start, numbers) if stat != "value" else _single(reading, row, start, numbers)
+    if start.quantity in COUNTS:
+        record = _count(reading, row, start, numbers)
+    else:
+        record = _summary(reading, row, start, numbers) if stat != "value" else _single(reading, row, start, numbers)
     if record is None or len(reading.findings) > before:
         return None, ""
-    _check_size(reading, row, record)
+    if record.quantity:
+        check_quantity(reading, row, record)
+    else:
+        _check_size(reading, row, record)
     return (record if len(reading.findings) == before else None), _remark(record, numbers)
 
 
@@ -116,7 +127,7 @@ def _blank(reading: Reading, row: Row, time: float, unit: str, stat: str, number
     return Record(
         row.number, row.text("subject"), time, "h", row.text("output"), "value", numbers.value or 0.0, None, None, None,
         None, unit, stat=stat, where=where, extra=extra, pre_dose=_pre_dose(reading, row), lod=numbers.lod,
-        lloq=numbers.lloq, uloq=numbers.uloq, **words,
+        lloq=numbers.lloq, uloq=numbers.uloq, truncation=numbers.truncation, **words,
     )  # fmt: skip
 
 
@@ -124,8 +135,12 @@ def _pre_dose(reading: Reading, row: Row) -> int:
     return (reading.whole(row, "pre_dose") or 0) if "pre_dose" in row.cells else 0
 
 
-def _unit(reading: Reading, row: Row) -> str:
+def _unit(reading: Reading, row: Row, quantity: str) -> str:
+    if quantity in COUNTS:
+        return "1"
     stated = reading.unit(row, "value")
+    if not stated and quantity in DIMENSIONLESS:
+        return "1"
     if not stated:
         reading.note(row, "value", "no unit", hint=UNIT_HINT)
         return ""
@@ -176,7 +191,8 @@ def _numbers(reading: Reading, row: Row, unit: str) -> _Numbers:
         reading.note(row, "sd", f"'{row.text('sd')}'", expected="a number above 0", hint="NA if it is not known")
     if "sem" in row.cells or "se" in row.cells:
         reading.note(row, "sem", "a standard error", expected="sd and n", hint="sd = sem*sqrt(n)")
-    return _Numbers(value, lower, upper, sd, reading.whole(row, "n"), censoring, lod, lloq, uloq)
+    truncation = reading.number(row, "truncation")
+    return _Numbers(value, lower, upper, sd, reading.whole(row, "n"), censoring, lod, lloq, uloq, truncation)
 
 
 def _check_units(reading: Reading, row: Row, unit: str) -> None:
@@ -232,6 +248,28 @@ def _check_quantified(reading: Reading, row: Row, value: float, lloq: float | No
     if uloq is not None and value > uloq:
         hint = f"censoring right with lower {uloq:g}, or the value '>{uloq:g}'"
         reading.note(row, "value", f"{value:g} is above the uloq {uloq:g} but not censored (B1)", hint=hint)
+
+
+def _count(reading: Reading, row: Row, start: Record, numbers: _Numbers) -> Record | None:
+    """Of n animals, k (Q4)."""
+    k, n = numbers.value, numbers.n if numbers.n is not None else 1
+    if numbers.n is None and start.quantity != "present":
+        hint = "the number of animals in 'n': value 5 and n 10 for 5 of 10"
+        reading.note(row, "n", f"'{start.quantity}' without n (Q4)", hint=hint)
+        return None
+    if start.stat != "value" or numbers.censoring != "none" or numbers.sd is not None:
+        column = "stat" if start.stat != "value" else "censoring" if numbers.censoring != "none" else "sd"
+        reading.note(
+            row, column, f"{column} of '{start.quantity}' (Q4)", hint=f"leave {column} blank: a count has none"
+        )
+        return None
+    if k is None or k != int(k) or not 0 <= k <= n:
+        reading.note(
+            row, "value", f"'{row.text('value')}' of {n}", expected=f"a whole number from 0 to {n} (Q4)",
+            hint="the number of animals, not a share or a percentage",
+        )  # fmt: skip
+        return None
+    return replace(start, kind="count", value=k, n=n)
 
 
 def _single(reading: Reading, row: Row, start: Record, numbers: _Numbers) -> Record | None:

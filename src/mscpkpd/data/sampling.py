@@ -26,11 +26,11 @@ def sampling_frame(records: Iterable[Record]) -> pd.DataFrame:
     records = tuple(records)
     parts: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        parts.setdefault((record.output, record.method), []).append(record)
+        parts.setdefault((record.observed, record.method), []).append(record)
     assays: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for record in records:
         if record.sample:
-            assays.setdefault((record.subject, record.sample), set()).add((record.output, record.method))
+            assays.setdefault((record.subject, record.sample), set()).add((record.observed, record.method))
     shared = {sample for sample, used in assays.items() if len(used) > 1}
     return pd.DataFrame([_row(*key, own, shared) for key, own in parts.items()], columns=list(COLUMNS))
 

@@ -25,10 +25,10 @@ from mscpkpd.data.exports import (
     summary_frame,
     with_silent_rows,
 )
-from mscpkpd.data.record import ASSAY_FIELDS
+from mscpkpd.data.record import ASSAY_FIELDS, QUANTITY_FIELDS
 from mscpkpd.data.sampling import sampling_frame
 from mscpkpd.dosing import Dose
-from mscpkpd.errors import UnknownName
+from mscpkpd.errors import DataError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -236,9 +236,17 @@ class Study:
             DVID (the output), DV, MDV and what else is known. Units stand in the header, or in the columns AMT_UNIT
             and UNIT where there are several. `study_from_frame` reads it back without loss; only a bolus that a route
             may stretch by a duration of its own comes back as a jump (E5).
+
+        Raises
+        ------
+        DataError
+            If a row observes a quantity, such as a half-life (Q1): an event table has no place for it.
         """
         records: dict[str, list[Record]] = {subject.id: [] for subject in self.subjects}
         for record in self.records:
+            if record.quantity:
+                problem = f"'{record.quantity}' of '{record.output}' has no form in an event table (Q1)"
+                raise DataError(problem, where=record.where, hint="study.to_tidy()")
             records[record.subject].append(record)
         rows: list[dict[str, Any]] = []
         for subject in self.subjects:
@@ -318,6 +326,8 @@ class Study:
         if record.kind == "logmean":
             row |= {name: _exp(row[name]) for name in ("value", "lower", "upper")}
         row |= _assay(record)
+        row |= {name: said for name in QUANTITY_FIELDS if (said := getattr(record, name)) not in ("", None)}
+        row |= {f"{name}_unit": "h" for name in ("time_to", "time_from") if name in row}
         if record.stat != "mean":
             row["sd"] = None  # of a range or a median it is computed again
         return self._subject_row(self.subject(record.subject)) | row | dict(record.extra)
@@ -346,8 +356,8 @@ class Study:
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     def _output_lines(self) -> Iterator[str]:
-        for output in self.outputs:
-            records = [record for record in self.records if record.output == output]
+        for output in dict.fromkeys(record.observed for record in self.records):
+            records = [record for record in self.records if record.observed == output]
             units = ", ".join(dict.fromkeys(record.unit for record in records))
             kinds = Counter(record.kind for record in records)
             counted = ", ".join(f"{number} {_KIND_WORDS[kind]}" for kind, number in kinds.items())
@@ -366,6 +376,7 @@ _KIND_WORDS = {
     "interval": "between limits",
     "mean": "mean",
     "logmean": "median",
+    "count": "counted",
 }
 
 
@@ -384,7 +395,7 @@ def _after_each(subject: Subject, own: Sequence[Dose | Record]) -> Iterator[floa
 
 def _stated(record: dict[str, Any]) -> dict[str, Any]:
     """Without what is not known of the assay; corrected is corrected, wherever it was done."""
-    absent = {name for name in ASSAY_FIELDS if record[name] in ("", None)}
+    absent = {name for name in (*ASSAY_FIELDS, *QUANTITY_FIELDS) if record[name] in ("", None)}
     record["decay"] = record["decay"] and "corrected"
     return {name: value for name, value in record.items() if name not in absent}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from mscpkpd.diagnostics.sampling import correlations, divergences
 from mscpkpd.diagnostics.verdicts import ORDER, Verdict
 from mscpkpd.errors import MscError
 from mscpkpd.fitting.result import Fit
+from mscpkpd.fitting.trust import noise_findings
 from mscpkpd.fitting.verbs import verb
 from mscpkpd.population import Population
 from mscpkpd.predictive import NPDE, VPC, npde, replicates, vpc
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "check_fit"]
 
 REPLICATES = 1000
+SEEN_BY_REPLICATES = ("data", "noise")
 MANY_TIMES = 12  # distinct times from which rows are binned by counts
 
 
@@ -137,6 +139,8 @@ def check_fit(fit: Fit, *, seed: int = 0, count: int = REPLICATES) -> Diagnosis:
     found.add(say.of_sampler(fit, where))
     found.add(say.of_learning(fit, pairs))
     found.add([say.of_residuals(groups)])
+    if all(check.ok for check in fit.checks if check.name in SEEN_BY_REPLICATES):  # else it is said already
+        found.add([say.of_noise(_odd_noise(fit, population, residuals))])
     found.add(say.of_shrinkage(fit))
     found.attempt("posterior predictive checks", lambda: _replicated(fit, population, seed, found))
     found.attempt("leave-one-out and influence", lambda: _left_out(fit, population, found))
@@ -145,6 +149,14 @@ def check_fit(fit: Fit, *, seed: int = 0, count: int = REPLICATES) -> Diagnosis:
     found.attempt("local identifiability", lambda: _design(fit, found))
     ordered = sorted(found.verdicts, key=lambda each: ORDER.index(each.status))
     return Diagnosis(fit, tuple(ordered), found.tables, *found.checks)
+
+
+def _odd_noise(fit: Fit, population: Population, residuals: pd.DataFrame) -> list[str]:
+    """What residuals say against the noise, however little."""
+    problem, known = population.problem, fit.estimates
+    theta = np.array([known.get(p.name, p.start) for p in problem.free], dtype=float)
+    predicted, scores = (residuals[name].to_numpy(float) for name in ("predicted", "score"))
+    return list(noise_findings(problem, predicted, scores, problem.values(theta), gross=False))
 
 
 class _Findings:
@@ -191,11 +203,14 @@ def _left_out(fit: Fit, population: Population, found: _Findings) -> None:
         return
     by_row = left_out(likelihood.log_likelihood, likelihood.efficiency)
     found.tables["loo"] = likelihood.rows.assign(elpd=by_row.elpd, pareto_k=by_row.k, bad=by_row.bad)
+    found.tables["loo"].attrs["limit"] = by_row.limit
     found.add([say.of_left_out(by_row, rows_with_trouble(by_row, likelihood.rows), likelihood.given)])
 
 
 def _simulated(fit: Fit, seed: int, count: int, found: _Findings) -> None:
-    repeated = replicates(fit, count, seed=seed)
+    # what data or noise speak against is best seen beside replicates; a search that failed has none
+    shown = replace(fit, checks=tuple(check for check in fit.checks if check.name not in SEEN_BY_REPLICATES))
+    repeated = replicates(shown, count, seed=seed)
     bins = "ties" if len(np.unique(repeated.time)) <= MANY_TIMES else "counts"
     usual = vpc(repeated, bins=bins)
     corrected = vpc(repeated, bins=bins, corrected=True) if np.all(repeated.predicted > 0) else None

@@ -29,8 +29,8 @@ def influence(likelihood: PointwiseLikelihood, draws: Mapping[str, np.ndarray], 
     -------
     pandas.DataFrame
         One row per subject or study, the most influential first: rows, elpd (log density given all others), pareto_k,
-        trusted, parameter (the one that moves most), shift (of its mean, in SD of its draws), change (of its mean, in
-        percent).
+        trusted, parameter (the one that moves most), shift (of its mean, in SD of its draws), usual (shift that leaving
+        out so large a share of the rows brings by chance, in SD), change (of its mean, in percent).
 
     Notes
     -----
@@ -59,8 +59,15 @@ def influence(likelihood: PointwiseLikelihood, draws: Mapping[str, np.ndarray], 
             "trusted": ~found.bad,
             "parameter": [list(moving)[k] for k in most],
             "shift": shifts[each, most],
+            "usual": _usual(counts.loc[list(names)].to_numpy(float)),
             "change": change,
         }
     )
-    order = np.argsort(-(np.abs(table["shift"].to_numpy()) + 1e3 * found.bad), kind="stable")
+    order = np.argsort(-np.abs(table["shift"].to_numpy()), kind="stable")
     return table.iloc[order].reset_index(drop=True)
+
+
+def _usual(rows: np.ndarray) -> np.ndarray:
+    """SD of the shift of an estimate, in its SD, where a share of equally informative rows is left out."""
+    share = np.minimum(rows / rows.sum(), 0.999)
+    return np.asarray(np.sqrt(share / (1.0 - share)))

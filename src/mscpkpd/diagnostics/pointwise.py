@@ -11,6 +11,7 @@ from mscpkpd.diagnostics.posterior import Drawn, drawn_from
 from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.densities import densities
 from mscpkpd.fitting.result import Fit
+from mscpkpd.fitting.trust import WITHOUT_PRIORS
 
 __all__ = ["KINDS_OF_DRAWS", "PointwiseLikelihood", "pointwise"]
 
@@ -115,7 +116,11 @@ def pointwise(fit: Fit, drawn: Drawn | None = None, predictions: np.ndarray | No
     )
     values = _finite(values, table)
     return PointwiseLikelihood(
-        values, table, KINDS_OF_DRAWS[fit.method], bool(drawn.population.levels), _efficiency(fit, len(values))
+        values,
+        table,
+        KINDS_OF_DRAWS.get(fit.method, f"draws by {fit.method}"),
+        bool(drawn.population.levels),
+        _efficiency(fit, len(values)),
     )
 
 
@@ -139,7 +144,7 @@ def _finite(values: np.ndarray, table: pd.DataFrame) -> np.ndarray:
 
 def _efficiency(fit: Fit, count: int) -> float:
     sizes = fit.table["ess_bulk"].to_numpy(float)
-    if fit.method != "nuts" or not np.any(np.isfinite(sizes)):
+    if not np.any(np.isfinite(sizes)):
         return 1.0
     drawn = fit.posterior.learned
     everything = next(iter(drawn.values())).size
@@ -154,7 +159,7 @@ def refuse_without_posterior(fit: Fit) -> None:
     UsageError
         With what to do instead.
     """
-    if fit.method not in ("nuts", "map"):
+    if fit.method in WITHOUT_PRIORS:
         raise UsageError(
             f"a {fit.method} fit has no posterior, and so no leave-one-out density",
             expected="fits by nuts or map",

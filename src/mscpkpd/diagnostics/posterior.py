@@ -62,7 +62,7 @@ def population_of(fit: Fit) -> Population:
 
 def sampled_levels(fit: Fit) -> bool:
     """Whether random effects were sampled with the parameters, so that each draw has those of every subject."""
-    return fit.method == "nuts" and bool(fit.settings.get("random"))
+    return fit.draws is not None and bool(fit.settings.get("random"))
 
 
 def drawn_from(fit: Fit, population: Population | None = None) -> Drawn:

@@ -16,6 +16,10 @@ from mscpkpd.population import Population
 __all__ = ["ODD", "predictive_checks"]
 
 REPLICATES = 400
+# what rows of a kind are called; those of other kinds go by its name
+WORDS = {
+    "value": "single", "left": "single", "right": "single", "interval": "single", "mean": "means", "logmean": "medians",
+}  # fmt: skip
 ODD = 0.005  # share in one tail from which a statistic is flagged
 BELOW, ABOVE = ("left", "interval"), ("right",)
 STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -43,7 +47,7 @@ def predictive_checks(
     Returns
     -------
     pandas.DataFrame
-        One row per output, kind of rows and statistic: output, rows ("single", "means" or "medians"), statistic, n,
+        One row per output, kind of rows and statistic: output, rows ("single", "means", "medians", ...), statistic, n,
         observed, lower, median, upper (95 % of the replicates), p (share of replicates that are at least as large,
         ties counted half), odd.
 
@@ -70,16 +74,17 @@ def _replicates(fit: Fit, population: Population, count: int, seed: int) -> np.n
         eta = drawn_effects(population, spreads_from(population, values), rng)
         f = population.predict(theta, eta).value
         out[j] = observe(problem, f, problem.values(theta), rng)
-    return out[np.all(np.isfinite(out), axis=1)]
+    seen = np.any(np.isfinite(out), axis=0)  # rows of some kinds are not drawn
+    return out[np.all(np.isfinite(out[:, seen]), axis=1)]
 
 
 def _compared(population: Population, simulated: np.ndarray) -> Iterator[dict[str, object]]:
     rows = population.problem.rows
-    words = {"mean": "means", "logmean": "medians"}
-    group = np.array([words.get(str(kind), "single") for kind in rows.kind])
+    group = np.array([WORDS.get(str(kind), str(kind)) for kind in rows.kind])
+    drawn = np.all(np.isfinite(simulated), axis=0) & (rows.kind != "dropped")
     for k, output in enumerate(rows.outputs):
-        for word in ("single", "means", "medians"):
-            mine = (rows.output == k) & (group == word)
+        for word in dict.fromkeys(group):
+            mine = (rows.output == k) & (group == word) & drawn
             if not np.any(mine):
                 continue
             made = simulated[:, mine]

@@ -32,7 +32,8 @@ def residual_table(fit: Fit, population: Population) -> pd.DataFrame:
     """
     problem, known = population.problem, fit.estimates
     theta = np.array([known.get(p.name, p.start) for p in problem.free], dtype=float)
-    predicted = fit.predictions["predicted"].to_numpy(float)
+    individual = bool(population.levels)
+    predicted = fit.predictions["predicted"].to_numpy(float) if individual else problem.predict(theta).value
     rows, records = problem.rows, problem.study.records
     shown = np.where(np.isin(rows.kind, ("left", "interval")), rows.upper, rows.value)
     shown = np.where(rows.kind == "right", rows.lower, shown)

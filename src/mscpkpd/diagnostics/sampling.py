@@ -10,10 +10,18 @@ from scipy.stats import rankdata
 
 from mscpkpd.fitting.result import Fit
 
-__all__ = ["ALIKE", "correlations", "divergences"]
+__all__ = ["ALIKE", "correlations", "divergences", "diverging"]
 
 ALIKE = 0.95  # rank correlation from which a pair is named
 CONSTANT = 1e-9  # relative range of draws that are one number, as noise is in least squares
+
+
+def diverging(fit: Fit) -> np.ndarray | None:
+    """Which draws diverged, chain after chain; None where the method has no such thing."""
+    try:
+        return np.asarray(fit.draws["sample_stats"]["diverging"].values, dtype=bool).reshape(-1)
+    except (KeyError, TypeError, AttributeError):  # no draws, no statistics, or another sampler
+        return None
 
 
 def divergences(fit: Fit) -> pd.DataFrame:
@@ -33,9 +41,9 @@ def divergences(fit: Fit) -> pd.DataFrame:
     columns = ["parameter", "divergent", "rest", "distance"]
     empty = pd.DataFrame(columns=columns)
     empty.attrs["count"] = 0
-    if fit.draws is None or "diverging" not in fit.draws["sample_stats"]:
+    marked = diverging(fit)
+    if marked is None:
         return empty
-    marked = np.asarray(fit.draws["sample_stats"]["diverging"].values, dtype=bool).reshape(-1)
     if not np.any(marked) or np.all(marked):
         empty.attrs["count"] = int(marked.sum())
         return empty

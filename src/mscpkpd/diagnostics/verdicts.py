@@ -11,18 +11,19 @@ import pandas as pd
 
 from mscpkpd.diagnostics.leave_out import LeftOut
 from mscpkpd.diagnostics.precision import LARGEST_CHANGE
+from mscpkpd.diagnostics.sampling import diverging
 from mscpkpd.fitting.result import LITTLE, Fit
 from mscpkpd.identifiability.report import Identifiability
 from mscpkpd.predictive import NPDE, VPC
 from mscpkpd.rounding import decimals, number
 
-__all__ = ["ORDER", "Status", "Verdict"]
+__all__ = ["ORDER", "UNUSUAL", "Status", "Verdict"]
 
 Status = Literal["fail", "warn", "ok", "not given"]
 ORDER: tuple[Status, ...] = ("fail", "warn", "not given", "ok")
 SHRUNK = 0.3  # from which individual estimates say little about individuals
 FEW = 4  # things that are named in a sentence
-MOVED = 1.0  # SD by which one subject or study may move an estimate
+UNUSUAL = 3.5  # times the shift that leaving out so many rows brings by chance
 INSIDE = 0.8  # share of observed percentiles in intervals that hold 95 %
 DOUBTFUL = 0.01  # adjusted p of a test of prediction errors
 
@@ -77,7 +78,7 @@ def of_fit(fit: Fit) -> Iterator[Verdict]:
 
 def of_sampler(fit: Fit, where: pd.DataFrame) -> Iterator[Verdict]:
     """Divergences by their place; what methods without chains cannot say."""
-    if fit.draws is None:
+    if diverging(fit) is None:
         sentence = f"{fit.method} has no chains: no R-hat, effective sample size, divergence or E-BFMI exists."
         yield Verdict("sampler", "not given", sentence, "A posterior by method='nuts' has them.")
     elif len(where):
@@ -157,18 +158,23 @@ def of_influence(tables: Mapping[str, pd.DataFrame]) -> Iterator[Verdict]:
         if len(table) < 2:
             yield Verdict(name, "not given", f"There is one {by} only: nothing can be left out.")
             continue
-        pulling = table[(np.abs(table["shift"]) > MOVED) | ~table["trusted"]]
+        strong = np.abs(table["shift"]) > UNUSUAL * table["usual"]
+        pulling, unsure = table[strong], table[~strong & ~table["trusted"]]
+        left = f" Without {_named(unsure[by])} weights cannot tell." if len(unsure) else ""
+        again = f"Fit again without the {by} and compare." if len(unsure) else ""
         if not len(pulling):
             first = table.iloc[0]
             sentence = (
-                f"No {by} moves an estimate by more than {number(MOVED)} SD; most does {first[by] or 'without name'} "
-                f"({first['parameter']}, {number(first['shift'], 2)} SD)."
+                f"No {by} pulls more than its share; most does {first[by] or 'the one without a name'} "
+                f"({first['parameter']}, {number(first['shift'], 2)} SD).{left}"
             )
-            yield Verdict(name, "ok", sentence)
+            yield Verdict(name, "ok", sentence, again)
             continue
         named = "; ".join(_pull(by, row) for row in pulling.head(FEW).to_dict("records"))
         advice = f"Fit again without the {by} named first and compare; report both."
-        yield Verdict(name, "warn", f"{len(pulling)} of {len(table)} pull hard: {named}.", advice)
+        yield Verdict(
+            name, "warn", f"{len(pulling)} of {len(table)} pull more than their share: {named}.{left}", advice
+        )
 
 
 def _pull(by: str, row: Mapping[str, object]) -> str:
@@ -219,6 +225,14 @@ def of_residuals(groups: pd.DataFrame) -> Verdict:
     )
     advice = "A method with its own recovery, or an organ with its own rate, may be missing from the model."
     return Verdict("residuals by group", "warn", f"Groups lie off the model: {named}.", advice)
+
+
+def of_noise(findings: list[str]) -> Verdict:
+    """Departures from the noise of an output that do not make the fit useless."""
+    if not findings:
+        return Verdict("residuals and noise", "ok", "Residuals are normal and as large as the noise says.")
+    advice = "Another noise in the model file may fit better: compare() says whether it does."
+    return Verdict("residuals and noise", "warn", " ".join(findings), advice)
 
 
 def of_shrinkage(fit: Fit) -> Iterator[Verdict]:

@@ -126,16 +126,17 @@ def doses_of(plans: Sequence[Plan], weights: np.ndarray) -> tuple[Doses, Layout]
         np.stack([getattr(each, name) for each in all_of], axis=-1) for name in ("begins", "lengths", "jumps", "rates")
     )
     count = len(plans[0].ways)
-    per_weight = np.array([[way.per_weight for way in plan.ways] for plan in plans]).T.reshape(count, -1)
+    per_weight = np.array([[way.per_weight for way in plan.ways] for plan in plans]).T.reshape(count, len(plans))
     scale = np.where(per_weight, weights, 1.0)
     fractions = [[np.nan if way.viable is None else way.viable for way in plan.ways] for plan in plans]
     nothing = (np.nan,) * plans[0].varying
-    own = np.array([[way.own or nothing for way in plan.ways] for plan in plans]).reshape(len(plans), count, -1)
+    own = np.array([[way.own or nothing for way in plan.ways] for plan in plans])
+    own = own.reshape(len(plans), count, len(nothing))  # also where nothing is given
     times = np.stack([each.times for each in all_of], axis=-1)
     at = np.stack([each.at for each in all_of], axis=-1)
     numbers = np.stack([each.numbers for each in all_of], axis=-1)
     layout = layout_of(all_of[0])._replace(times=times, at=at, numbers=numbers)
-    viable = np.array(fractions).T.reshape(count, -1)
+    viable = np.array(fractions).T.reshape(count, len(plans))
     return Doses(begins, lengths, amounts, speeds, scale, viable, np.moveaxis(own, 0, -1)), layout
 
 

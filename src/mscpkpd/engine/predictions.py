@@ -167,6 +167,11 @@ class Predictions:
 
         return rows
 
+    @property
+    def operations(self) -> Any:
+        """What computes with traced rows: ``jax.numpy``."""
+        return jnp
+
     def _finest(self, batch: _Batch, tried: np.ndarray) -> Resolution:
         if self._covariates is not None:
             tried = self._covariates.tried(tried, batch.subjects, batch.shape.changing, batch.layout.numbers)

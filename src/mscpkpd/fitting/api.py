@@ -18,13 +18,15 @@ from mscpkpd.data import Study
 from mscpkpd.data.dose_properties import SPREADS, UNUSED
 from mscpkpd.engine.steady import collecting, superposes
 from mscpkpd.errors import UnknownName, UsageError
+from mscpkpd.fitting.conflicts import conflicts_of_draws
 from mscpkpd.fitting.draws import Check
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Progress
-from mscpkpd.fitting.replicates import observe, row_frame
-from mscpkpd.fitting.result import Fit, Outcome, Posterior, load_fit, versions
-from mscpkpd.fitting.sampled import Sampling, sampled_fit
+from mscpkpd.fitting.replicates import observe, row_frame, shown
+from mscpkpd.fitting.result import SAMPLED, Fit, Outcome, Posterior, load_fit, versions
+from mscpkpd.fitting.sampled import Sampling, drawn_by_nuts, posterior_fit
 from mscpkpd.fitting.trust import trust_checks
 from mscpkpd.model import Model
+from mscpkpd.model.observed import biased_by
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import (
     Problem,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "load_fit", "to_pymc"]
 
-METHODS = ("least_squares", "map", "foce", "focei", "laplace", "nuts")
+METHODS = ("least_squares", "map", "foce", "focei", "laplace", "pathfinder", "nuts", "smc")
 POPULATION = ("foce", "focei", "laplace")  # methods that are about random effects
 PREDICTIVE_DRAWS = 400
 
@@ -73,21 +75,25 @@ def fit(
         With values for every parameter.
     study : Study
         Observations and doses.
-    method : {"least_squares", "map", "foce", "focei", "laplace", "nuts"}
+    method : {"least_squares", "map", "foce", "focei", "laplace", "pathfinder", "nuts", "smc"}
         A quick estimate by lmfit that pools all subjects; the mode of the posterior; population maximum likelihood
-        (P11: "focei" is the usual one, "foce" without interaction, "laplace" with the true curvature); or the full
-        posterior by PyMC and nutpie.
+        (P11: "focei" is the usual one, "foce" without interaction, "laplace" with the true curvature); a normal
+        approximation of the posterior, weighed and judged by Pareto k ("pathfinder"); the full posterior by PyMC and
+        nutpie ("nuts"); or the posterior by tempered particles, for several modes and for the evidence of the model
+        ("smc": ``Fit.statistics["log_evidence"]``).
     free : collection of str, optional
         Parameters to learn. By default "nuts" learns all with a prior that the observed outputs depend on, and
         "least_squares" those of them that the design identifies.
     fix : mapping of str to float, optional
         Parameters held at these values, in the units of the model.
     start : Fit, optional
-        An earlier fit; its estimates are where the search begins.
+        An earlier fit by any method; its estimates are where the search begins. The particles of "smc" begin
+        at draws of the priors all the same.
     seed : int
         Same seed, same result, on any number of cores.
     draws, tune, chains : int
-        Draws kept and warm-up draws of each chain; number of chains. Only for "nuts".
+        Draws kept and warm-up draws of each chain; number of chains. For "smc", particles and independent runs; for
+        "pathfinder", draws, and half the number of paths.
     cores : int, optional
         Worker processes; all processors by default.
     target_accept : float
@@ -133,22 +139,10 @@ def fit(
     is fitted: where a study of `prior_source` is in the data, the parameter takes its wide prior, and the notes of
     the fit say so.
     """
-    if method not in METHODS:
-        raise UnknownName.among("method", method, METHODS)
-    if min(draws, tune, chains) < 1 or not 0 < target_accept < 1:
-        raise UsageError(
-            f"draws={draws}, tune={tune}, chains={chains}, target_accept={target_accept}",
-            expected="counts of at least 1 and an acceptance between 0 and 1",
-        )
-    if method != "least_squares" and (starts != 1 or bootstrap):
-        raise UsageError(f"starts={starts}, bootstrap={bootstrap} with {method}", expected="method='least_squares'")
-    if folder is not None and method != "nuts":
-        raise UsageError(f"folder={str(folder)!r} with {method}", expected="method='nuts', whose draws are kept")
+    sampling = Sampling(draws, tune, chains, cores, target_accept, None if folder is None else Path(folder))
+    _refuse_options(method, sampling, starts, bootstrap, random=random)
     model = with_blq(model, blq)
     if method == "least_squares":
-        if random:
-            hint = "method='focei', 'map' or 'nuts', or one subject at a time"
-            raise UsageError(f"random={random!r} with least squares, which pools all subjects", hint=hint)
         population = None
         problem = _started(pose(model, study, free, fix), start)
     else:
@@ -159,15 +153,14 @@ def fit(
     refuse_broken_series(problem)
     _refuse_method(problem, method)
     began = time.time()
-    sampling = Sampling(draws, tune, chains, cores, target_accept, None if folder is None else Path(folder))
     if population is None:
         from mscpkpd.fitting.estimated import Searching, estimated_fit
 
         outcome = estimated_fit(problem, Searching(starts, bootstrap, cores), seed, progress, choose=free is None)
-    elif method != "nuts":
-        outcome = _approximate(population, method, seed)
+    elif method in SAMPLED:
+        outcome = _posterior(population, method, seed, sampling, progress)
     else:
-        outcome = sampled_fit(population, seed, sampling, progress)
+        outcome = _approximate(population, method, seed)
     settings = {
         "method": method,
         "seed": seed,
@@ -182,7 +175,7 @@ def fit(
         "versions": versions(),
         **outcome.settings,
     }
-    notes = (*_notes(problem), *outcome.notes)
+    notes = (*_notes(problem), *outcome.notes, *_conflicts(problem, outcome, method))
     predictions = outcome.predictions
     if predictions is None:
         predictions = _predictions(problem, outcome.posterior, seed)
@@ -289,16 +282,44 @@ def _refuse_useless(given: Mapping[str, Any], population: Population) -> None:
             raise UsageError(f"'{name}' of the noise is given for each subject", expected="one value for all")
 
 
+def _refuse_options(
+    method: str, how: Sampling, starts: int, bootstrap: int, *, random: Collection[str] | bool | None
+) -> None:
+    if method not in METHODS:
+        raise UnknownName.among("method", method, METHODS)
+    if min(how.draws, how.tune, how.chains, starts) < 1 or not 0 < how.target_accept < 1 or bootstrap < 0:
+        raise UsageError(
+            f"draws={how.draws}, tune={how.tune}, chains={how.chains}, target_accept={how.target_accept}, "
+            f"starts={starts}, bootstrap={bootstrap}",
+            expected="counts of at least 1 (bootstrap 0) and an acceptance between 0 and 1",
+        )
+    if method == "least_squares" and random:
+        hint = "method='focei', 'map' or 'nuts', or one subject at a time"
+        raise UsageError(f"random={random!r} with least squares, which pools all subjects", hint=hint)
+    if method != "least_squares" and (starts != 1 or bootstrap):
+        raise UsageError(f"starts={starts}, bootstrap={bootstrap} with {method}", expected="method='least_squares'")
+    if how.folder is not None and method != "nuts":
+        raise UsageError(f"folder={str(how.folder)!r} with {method}", expected="method='nuts', whose draws are kept")
+
+
+def _posterior(population: Population, method: str, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
+    from mscpkpd.fitting.pathfinder import found_by_paths
+    from mscpkpd.fitting.tempering import led_from_prior
+
+    draw = {"nuts": drawn_by_nuts, "pathfinder": found_by_paths, "smc": led_from_prior}[method]
+    return posterior_fit(draw(population, seed, how, progress), seed)
+
+
 def _judged(
     problem: Problem, outcome: Outcome, predictions: pd.DataFrame, method: str, levels: Collection[str]
 ) -> tuple[Check, ...]:
     """Checks of the method, between what the design can tell and what the residuals say."""
     found = dict(zip(outcome.table["parameter"], outcome.table["estimate"], strict=True))
     estimates = np.array([found.get(p.name, p.start) for p in problem.free], dtype=float)
+    individual = predictions["predicted"].to_numpy(float) if levels else problem.predict(estimates).value
     before, after = trust_checks(
-        problem, predictions["predicted"].to_numpy(float), problem.values(estimates), outcome.table, method=method,
-        levels=levels,
-    )  # fmt: skip
+        problem, individual, problem.values(estimates), outcome.table, method=method, levels=levels
+    )
     return (*before, *outcome.checks, *after)
 
 
@@ -344,6 +365,9 @@ def _begun(population: Population, start: Fit | None) -> Population:
 def _approximate(population: Population, method: str, seed: int) -> Outcome:
     from mscpkpd.fitting.approximate import approximate_fit
 
+    if method in ("foce", "focei") and np.any(population.problem.rows.kind == "event"):
+        hint = "method='laplace', 'map' or 'nuts'"
+        raise UsageError(f"{method} with the times of events, which have no expected information (Q7)", hint=hint)
     if method in POPULATION and not population.levels:
         reasons = "; ".join(population.notes) or f"model '{population.problem.model.name}' declares no random effects"
         hint = "a row in [variability] of the model file, or method='map' or 'least_squares', which need none"
@@ -352,7 +376,14 @@ def _approximate(population: Population, method: str, seed: int) -> Outcome:
 
 
 def _or(value: float | None, default: float) -> float:
-    return default if value is None else float(value)
+    return default if value is None or value != value else float(value)  # noqa: PLR0124 - nan is unlike itself
+
+
+def _conflicts(problem: Problem, outcome: Outcome, method: str) -> Iterator[str]:
+    """Priors that the data contradict, where priors were used."""
+    if method in ("map", *SAMPLED):
+        units = {p.name: problem.model.parameter(p.name).unit for p in problem.free}
+        yield from (each.sentence for each in conflicts_of_draws(problem.free, outcome.posterior.learned, units))
 
 
 def _notes(problem: Problem) -> tuple[str, ...]:
@@ -369,7 +400,22 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     if problem.rows.covariates:
         notes.append(f"of each subject, from the study: {', '.join(problem.rows.covariates)} (K1)")
     notes += said_of(problem.rows.rules)
+    notes += _notes_of_bias(problem)
     return tuple(notes)
+
+
+def _notes_of_bias(problem: Problem) -> Iterator[str]:
+    """A method can only be biased relative to another one (Q6)."""
+    rows, model = problem.rows, problem.model
+    seen = {rows.outputs[k] for k in np.unique(rows.output)}
+    for name in sorted(seen):
+        output = model.output(name)
+        if output.of and not output.quantity and output.of not in seen:
+            factor = biased_by(model.output(output.of), output.method)
+            yield (
+                f"{factor}: no row of '{output.of}' by another method than {output.method}, so only its prior tells "
+                "the bias from the amount (Q6)"
+            )
 
 
 def _notes_of_doses(problem: Problem) -> Iterator[str]:
@@ -401,7 +447,7 @@ def _notes_of_sampling(problem: Problem) -> Iterator[str]:
     """One value for each animal: the noise of the output holds the spread between animals, too (T9)."""
     counts: dict[str, Counter[str]] = {}
     for record in problem.study.records:
-        if record.kind not in ("mean", "logmean"):
+        if record.kind not in ("mean", "logmean") and not record.quantity:
             counts.setdefault(record.output, Counter())[record.subject] += 1
     single = [f"'{name}'" for name, own in counts.items() if len(own) > 1 and max(own.values()) == 1]
     if single:
@@ -419,7 +465,8 @@ def _predictions(problem: Problem, posterior: Posterior, seed: int) -> pd.DataFr
     for k in picked:
         theta = np.array([flat[name][k] if name in flat else start[name] for name in problem.names])
         f = problem.predict(theta).value
-        means.append(f)
-        seen.append(observe(problem, f, problem.values(theta), rng))
+        values = problem.values(theta)
+        means.append(shown(problem, f, values))
+        seen.append(problem.rows.as_shares(observe(problem, f, values, rng)))
     mean = np.array(means)
     return row_frame(problem.rows, np.median(mean, axis=0), mean, np.array(seen))

@@ -14,6 +14,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from mscpkpd.errors import ParameterError
+from mscpkpd.fitting.counted_terms import UNCOMMON, count_of, counted_term
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.op import PredictionOp
 from mscpkpd.fitting.tensors import TENSORS
@@ -21,7 +22,7 @@ from mscpkpd.noise import LEAST, Noise
 from mscpkpd.observations import Rows
 from mscpkpd.parameters import Prior
 from mscpkpd.problem import Problem
-from mscpkpd.tails import log_normal_density
+from mscpkpd.tails import HALF_LOG_2PI, log_normal_density
 
 __all__ = ["FRAME", "THETA", "build_pymc", "density_of", "likelihood", "natural_of", "placed", "variable"]
 
@@ -140,6 +141,10 @@ def likelihood(problem: Problem, k: int, name: str, prediction: Any, values: Map
     rows, noise = problem.rows, problem.model.output(name).noise
     for kind in sorted(set(rows.kind[rows.output == k]) - {"dropped"}):
         of_kind = (rows.output == k) & (rows.kind == kind)
+        if kind in UNCOMMON:
+            mine = np.flatnonzero(of_kind)
+            counted_term(problem, f"{name}_{kind}", prediction[mine], values, mine)
+            continue
         for suffix, chosen in (("", ~rows.has_own_sd & np.isnan(rows.floor)), ("_above", np.isfinite(rows.floor))):
             mine = np.flatnonzero(of_kind & chosen)
             if noise is not None and len(mine):
@@ -148,6 +153,10 @@ def likelihood(problem: Problem, k: int, name: str, prediction: Any, values: Map
         if len(mine):
             spread = rows.sd[mine] / np.sqrt(rows.count[mine])
             _summary(f"{name}_{kind}_sd", rows.value[mine], prediction[mine], spread, log=kind == "logmean")
+    mine = np.flatnonzero((rows.output == k) & (rows.spared > 0))
+    if len(mine) and noise is not None:  # a composition is one number less than its rows (Q5)
+        each = pt.log(noise.spread(prediction[mine], values, TENSORS)) - 0.5 * np.log(count_of(rows, mine))
+        pm.Potential(f"{name}_closure", pt.sum(rows.spared[mine] * (each + HALF_LOG_2PI)))
 
 
 def _summary(label: str, value: np.ndarray, f: Any, sd: np.ndarray, *, log: bool) -> None:
@@ -163,7 +172,8 @@ def _rows(label: str, noise: Noise, f: Any, values: Mapping[str, Any], rows: Row
         observed = noise.scaled(rows.value[mine], values, TENSORS) if kind == "mean" else rows.value[mine]
         spread = noise.spread(f, values, TENSORS) / np.sqrt(rows.count[mine])
         if noise.form not in ("boxcox", "yeojohnson"):
-            pm.Normal(label, center, spread, observed=np.log(rows.value[mine]) if noise.is_log and kind == "mean" else rows.value[mine])
+            value = rows.value[mine]
+            pm.Normal(label, center, spread, observed=np.log(value) if noise.is_log and kind == "mean" else value)
             return
         density = log_normal_density((observed - center) / spread) - pt.log(spread)
         pm.Potential(label, pt.sum(density + noise.log_slope(rows.value[mine], values, TENSORS)))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mscpkpd.counted import counted_rows
 from mscpkpd.fitting.scale import on_scale
 from mscpkpd.noise import Noise
 from mscpkpd.observations import Rows
@@ -144,12 +145,20 @@ def densities(
         mine = rows.kind == kind
         if np.any(mine):
             _put(out, mine, _censored(kind, (scale.lower[mine], scale.upper[mine]), spread.of(mine)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        closed = np.where(rows.spared > 0, rows.spared * (np.log(sd) + HALF_LOG_2PI), 0.0)
+    out[0] = out[0] + closed  # a composition is one number less than its rows (Q5)
+    for kind in ("positive", "alive", "event"):
+        own = np.flatnonzero(rows.kind == kind)
+        if len(own):
+            _put(out, own, RowDensity(*counted_rows(problem, f, values, own)))
     for k, name in enumerate(rows.outputs):
         noise, mine = problem.model.output(name).noise, (rows.output == k) & ~np.isin(rows.kind, SUMMARIES)
         if noise is not None and noise.is_count and np.any(mine):
             _put(out, mine, _counted(noise, rows, mine, f[mine], values))
         elif noise is not None and noise.kind == "ar1" and np.any(mine):
-            _follow(out, noise, rows, mine, (scale.value - scale.center) / sd, spread, values)
+            at = np.flatnonzero(mine & (rows.kind == "value"))
+            _follow(out, at, (noise, rows, values), (scale.value - scale.center) / sd, spread)
     held = np.isfinite(rows.floor) & ~_counted_rows(problem)
     if np.any(held):  # given that the row is not below its floor (B4, B6)
         part = _censored("right", (scale.floor[held], scale.floor[held]), spread.of(held))
@@ -161,7 +170,7 @@ def densities(
 
 def _counted_rows(problem: Problem) -> np.ndarray:
     rows, noises = problem.rows, [problem.model.output(name).noise for name in problem.rows.outputs]
-    return np.array([noise is not None and noise.is_count for noise in noises])[rows.output]
+    return np.isin(rows.output, [k for k, noise in enumerate(noises) if noise is not None and noise.is_count])
 
 
 def _put(out: list[np.ndarray], mine: np.ndarray, part: RowDensity) -> None:
@@ -235,9 +244,7 @@ def _log_cdf(z: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 # ---- counts (R10) and series (R9) ------------------------------------------------------------------------------------
 
 
-def _counted(
-    noise: Noise, rows: Rows, mine: np.ndarray, f: np.ndarray, values: Mapping[str, float]
-) -> RowDensity:
+def _counted(noise: Noise, rows: Rows, mine: np.ndarray, f: np.ndarray, values: Mapping[str, float]) -> RowDensity:
     """Counts, and counts below, above or between limits (B13), given that they are not below their floor (B4)."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         mean, kind = np.maximum(f, TINY), rows.kind[mine]
@@ -290,18 +297,16 @@ def _between_counts(
 
 def _follow(
     out: list[np.ndarray],
-    noise: Noise,
-    rows: Rows,
-    mine: np.ndarray,
+    at: np.ndarray,
+    of: tuple[Noise, Rows, Mapping[str, float]],
     z: np.ndarray,
     spread: _Spread,
-    values: Mapping[str, float],
 ) -> None:
     """Values given the residual of the one before (R9); what a row's prediction does to the next row is its slope, too.
 
     The information is that of each prediction alone: what two predictions share is left to the true curvature.
     """
-    at = np.flatnonzero(mine & (rows.kind == "value"))
+    noise, rows, values = of
     place = np.full(len(rows), -1)
     place[at] = np.arange(len(at))
     before, gap = rows.before[0][at], rows.before[1][at]

@@ -60,7 +60,7 @@ def build_hierarchy(
     with pm.modelcontext(None) if pm.Model.get_context(error_if_none=False) else pm.Model() as model:
         model.add_coords(coords)
         free, etas = _named(population, given or {}) if frame is None else _framed(population, frame)
-        prediction = CaseOp(population)(_values(population, free, etas))[0]
+        prediction = problem.rows.points.rows(CaseOp(population)(_values(population, free, etas))[0], pt)
         if frame is None:
             pm.Deterministic("prediction", prediction, dims="row")
         values: dict[str, Any] = {**problem.model.values, **free}
@@ -98,7 +98,8 @@ def _of_cases(population: Population, value: Any) -> Any:
     """One value for all, or that of the subject of each case."""
     if pt.as_tensor_variable(value).ndim == 0:
         return value
-    first = [int(np.flatnonzero(population.case == c)[0]) for c in range(len(population.group))]
+    points = population.problem.rows.points
+    first = [points.row[np.flatnonzero(population.point_case == c)[0]] for c in range(len(population.group))]
     order = {subject.id: k for k, subject in enumerate(population.problem.study.subjects)}
     return value[np.array([order[population.problem.rows.subject[row]] for row in first])]
 

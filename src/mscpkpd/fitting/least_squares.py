@@ -145,8 +145,9 @@ def estimate(problem: Problem, names: Collection[str], times: np.ndarray | None 
         z, minimizer, result = _round(work, z)
     information = work.jacobian(z).T @ work.jacobian(z)
     covariance = np.linalg.pinv(information) if work.names else np.zeros((0, 0))
-    count = len(work) if times is None else float(np.sum(times))
-    degrees = float(count - len(work.names)) if work.scales else float("inf")
+    each = 1.0 - problem.rows.spared  # a composition is one number less than its rows (Q5)
+    count = float(np.sum(each if times is None else each * times))
+    degrees = count - len(work.names) if work.scales else float("inf")
     noise = {name: work.values[name] for name in work.scales}
     final = minimizer
 

@@ -61,7 +61,7 @@ class PredictionOp(Op):
 
 
 class CaseOp(Op):
-    """Parameters of each case in, predictions of all rows and their derivatives out; as `PredictionOp` otherwise.
+    """Parameters of each case in, all points that rows follow from and their derivatives out; else as `PredictionOp`.
 
     Parameters
     ----------
@@ -76,12 +76,12 @@ class CaseOp(Op):
         moving = [population.positions[name] for name in population.moving]
         self.moving = np.array(moving, dtype=int)
         self._place = np.eye(len(population.positions))[:, self.moving]
-        self._members = np.eye(len(population.group))[:, population.case]
+        self._members = np.eye(len(population.group))[:, population.point_case]
 
     def make_node(self, values: Any) -> Apply:
-        """Values of shape (n_parameters, n_cases) to predictions (n_rows,) and derivatives (n_rows, n_moving)."""
-        rows, moving = len(self.population.case), len(self.moving)
-        outputs = [pt.tensor(dtype="float64", shape=(rows,)), pt.tensor(dtype="float64", shape=(rows, moving))]
+        """Values of shape (n_parameters, n_cases) to points (n_points,) and derivatives (n_points, n_moving)."""
+        points, moving = len(self.population.point_case), len(self.moving)
+        outputs = [pt.tensor(dtype="float64", shape=(points,)), pt.tensor(dtype="float64", shape=(points, moving))]
         return Apply(self, [pt.as_tensor_variable(values)], outputs)
 
     def perform(self, node: Apply, inputs: list[np.ndarray], output_storage: list[list[np.ndarray]]) -> None:  # noqa: ARG002
@@ -90,7 +90,7 @@ class CaseOp(Op):
         output_storage[0][0], output_storage[1][0] = found
 
     def pullback(self, inputs: list[Variable], outputs: list[Variable], cotangents: list[Variable]) -> list[Variable]:  # noqa: ARG002
-        """Vector-Jacobian product (PyTensor 3): a row moves with the parameters of its own case alone."""
+        """Vector-Jacobian product (PyTensor 3): a point moves with the parameters of its own case alone."""
         each = cotangents[0][:, None] * outputs[1]
         return [pt.dot(pt.constant(self._place), pt.dot(pt.constant(self._members), each).T)]
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from mscpkpd.fitting.coordinates import Coordinates
 from mscpkpd.fitting.densities import LOG_2PI, gaussian_rows, spread_of
-from mscpkpd.fitting.replicates import observe, row_frame
+from mscpkpd.fitting.replicates import observe, row_frame, shown
 from mscpkpd.population import Population
 from mscpkpd.problem import Problem
-from mscpkpd.variability import SUMMARIES, Effect
+from mscpkpd.variability import Effect
 
 __all__ = [
     "Shrinkage",
@@ -84,7 +84,8 @@ def _weighted(problem: Problem, f: np.ndarray, theta: np.ndarray) -> np.ndarray:
             values = problem.values(theta)
             difference[mine] = noise.scaled(rows.value[mine], values) - noise.scaled(f[mine], values)
     mine = rows.kind == "value"
-    return np.asarray(difference[mine] / spread[mine])
+    none = spread[mine] == 0  # no count where none is expected
+    return np.where(none, 0.0, difference[mine] / np.where(none, 1.0, spread[mine]))
 
 
 def spread_rows(
@@ -225,10 +226,13 @@ def prediction_table(
     means, seen = [], []
     for theta, eta in zip(*draws, strict=True):
         f = population.predict(theta, eta).value
-        means.append(f)
-        seen.append(observe(problem, f, problem.values(theta), rng))
-    table = row_frame(problem.rows, population.predict(*at).value, np.array(means), np.array(seen))
-    typical = population.predict(at[0], np.zeros_like(at[1])).value
+        values = problem.values(theta)
+        means.append(shown(problem, f, values))
+        seen.append(problem.rows.as_shares(observe(problem, f, values, rng)))
+    best = problem.values(at[0])
+    predicted = shown(problem, population.predict(*at).value, best)
+    table = row_frame(problem.rows, predicted, np.array(means), np.array(seen))
+    typical = shown(problem, population.predict(at[0], np.zeros_like(at[1])).value, best)
     table.insert(list(table.columns).index("lower"), "population", typical)
     return table
 
@@ -268,7 +272,7 @@ def statistics(
         "bic_subjects": minus2ll + count * float(np.log(subjects)),
         "estimated": count,
         "observations": used,
-        "censored": int(np.sum(~np.isin(rows.kind, ("value", "dropped", *SUMMARIES)))),
+        "censored": int(np.sum(np.isin(rows.kind, ("left", "right", "interval")))),
         "subjects": subjects,
         "condition_number": float(eigenvalues[-1] / max(eigenvalues[0], 1e-300)),
         "eps_shrinkage_sd": eps,

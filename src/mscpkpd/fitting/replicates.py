@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from mscpkpd.counted import probabilities
 from mscpkpd.fitting.draws import INTERVAL
 from mscpkpd.observations import Rows
 from mscpkpd.problem import Problem
 
-__all__ = ["observe", "row_frame"]
+__all__ = ["observe", "row_frame", "shown"]
 
 
 def observe(
@@ -38,7 +39,56 @@ def observe(
             ahead = before[rest]
             ahead = np.where((ahead >= 0) & rest[ahead], place[ahead], -1)
             out[rest] = noise.sample_series(rng, f[rest], values, ahead, gap[rest])
+    return _closed(rows, f, _counted(problem, f, values, rng, out))
+
+
+def _counted(
+    problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator, out: np.ndarray
+) -> np.ndarray:
+    """How many of as many animals are positive or alive; the time of an event is not drawn."""
+    rows = problem.rows
+    for kind in ("positive", "alive"):
+        mine = np.flatnonzero(rows.kind == kind)
+        if len(mine):
+            chance = np.nan_to_num(probabilities(problem, f, values, mine))
+            out[mine] = rng.binomial(rows.count[mine].astype(int), np.clip(chance, 0.0, 1.0))
+    out[rows.kind == "event"] = np.nan
     return out
+
+
+def _closed(rows: Rows, f: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Take the error that the organs of a sample share out of its composition (Q5)."""
+    if rows.sample is None:
+        return out
+    for sample in np.unique(rows.sample[rows.sample >= 0]):
+        mine = rows.sample == sample
+        out[mine] /= np.exp(np.mean(np.log(out[mine] / f[mine])))
+    return out
+
+
+def shown(problem: Problem, f: np.ndarray, values: Mapping[str, float]) -> np.ndarray:
+    """Predictions in the terms of the data: how many are expected, shares of what is found, a chance to survive.
+
+    Parameters
+    ----------
+    problem : Problem
+    f : array of shape (n_rows,)
+        As predicted.
+    values : mapping of str to float
+        Parameters.
+
+    Returns
+    -------
+    array of shape (n_rows,)
+        Counts as their expectation; shares as fractions of their sample; NaN for the time of an event.
+    """
+    rows, out = problem.rows, np.array(f)
+    for kind in ("positive", "alive"):
+        mine = np.flatnonzero(rows.kind == kind)
+        if len(mine):
+            out[mine] = rows.count[mine] * probabilities(problem, f, values, mine)
+    out[rows.kind == "event"] = np.nan
+    return rows.as_shares(out)
 
 
 def row_frame(rows: Rows, predicted: np.ndarray, means: np.ndarray, seen: np.ndarray) -> pd.DataFrame:
@@ -59,7 +109,7 @@ def row_frame(rows: Rows, predicted: np.ndarray, means: np.ndarray, seen: np.nda
             "output": [rows.outputs[k] for k in rows.output],
             "time": rows.time,
             "kind": rows.kind,
-            "observed": rows.value,
+            "observed": rows.as_shares(rows.value),
             "sd": rows.sd,
             "n": rows.count,
             "lower_limit": rows.lower,

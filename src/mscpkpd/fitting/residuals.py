@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
+from mscpkpd.errors import UsageError
 from mscpkpd.fitting.scale import on_scale
 from mscpkpd.problem import Problem
 
@@ -46,6 +47,7 @@ class Residuals:
     """
 
     def __init__(self, problem: Problem, names: tuple[str, ...], times: np.ndarray | None = None) -> None:
+        _refuse_counts(problem)
         self.problem = problem
         self.times = times
         self._scaled = _noise_scales(problem)
@@ -92,11 +94,13 @@ class Residuals:
         """Set each noise scale to what its residuals show, and the weights with it."""
         residuals = self(z)
         often = np.ones(len(self)) if self.times is None else self.times
+        often = often * (1.0 - self.problem.rows.spared)  # a composition is one number less than its rows (Q5)
+        squares = residuals**2
         share = 1.0 - len(self.names) / often.sum()
         for name in self.scales:
             mine = self._informing(name)
             if often[mine].sum() > 0 and share > 0:
-                self.values[name] *= float(np.sqrt(np.sum(residuals[mine] ** 2) / often[mine].sum() / share))
+                self.values[name] *= float(np.sqrt(np.sum(squares[mine]) / often[mine].sum() / share))
         self.theta = np.array([self.values[name] for name in self.problem.names])
         self.freeze(z)
 
@@ -147,6 +151,18 @@ class Residuals:
         residual[mine], slope[mine] = _between(a, b, spread[mine])
         used = rows.kind != "dropped"
         return np.where(used, residual, 0.0), np.where(used, slope * d_center, 0.0)
+
+
+def _refuse_counts(problem: Problem) -> None:
+    """Refuse rows without residuals: how many were positive or alive, and when something happened."""
+    rows = problem.rows
+    if np.any(rows.without_noise):
+        first = int(np.flatnonzero(rows.without_noise)[0])
+        made = problem.model.output(rows.outputs[rows.output[first]])
+        raise UsageError(
+            f"least squares with '{made.quantity}' of '{made.of}', which has no residual (Q4)", where=rows.where[first],
+            hint="method='map' or method='nuts'",
+        )  # fmt: skip
 
 
 def _noise_scales(problem: Problem) -> dict[str, int]:

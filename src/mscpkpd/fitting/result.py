@@ -20,12 +20,14 @@ from mscpkpd.fitting.draws import Check, Draws, make_draws, read_draws, split_dr
 from mscpkpd.fitting.verbs import verb
 from mscpkpd.model import LEVELS, Model
 from mscpkpd.modelfile import load_model, save_model
+from mscpkpd.observed_points import observed_by
 
 if TYPE_CHECKING:
     from mscpkpd.fitting.verbs import Diagnosis
 
-__all__ = ["LITTLE", "Fit", "Outcome", "Posterior", "load_fit", "versions"]
+__all__ = ["LITTLE", "SAMPLED", "Fit", "Outcome", "Posterior", "load_fit", "versions"]
 
+SAMPLED = ("pathfinder", "nuts", "smc")  # methods whose draws are the result
 LITTLE = 0.1  # share of the prior variance under which a parameter has learned nothing worth the name
 MARK = "provenance.json"  # every run folder holds it
 
@@ -89,7 +91,7 @@ class Fit:
     study : Study
         The data.
     method : str
-        "least_squares", "map", "foce", "focei", "laplace" or "nuts".
+        "least_squares", "map", "foce", "focei", "laplace", "pathfinder", "nuts" or "smc".
     table : pandas.DataFrame
         One row per parameter; see `summary`.
     posterior : Posterior
@@ -135,7 +137,8 @@ class Fit:
         """Numbers of the whole fit (S4 to S7), as far as its method knows them.
 
         ``minus2ll``, ``ofv`` (P9), ``log_likelihood``, ``aic``, ``bic_obs``, ``bic_subjects``, ``condition_number``,
-        ``eps_shrinkage_sd``, and counts.
+        ``eps_shrinkage_sd``, and counts. Of "smc" ``log_evidence``, the log marginal likelihood of the data, with its
+        Monte Carlo error ``log_evidence_se``.
         """
         return dict(self.settings.get("statistics", {}))
 
@@ -318,7 +321,16 @@ class Fit:
 
 
 def _numbers_text(statistics: Mapping[str, float]) -> str:
-    shown = ("minus2ll", "ofv", "aic", "bic_obs", "bic_subjects", "condition_number", "eps_shrinkage_sd")
+    shown = (
+        "minus2ll",
+        "ofv",
+        "aic",
+        "bic_obs",
+        "bic_subjects",
+        "condition_number",
+        "eps_shrinkage_sd",
+        "log_evidence",
+    )
     return ", ".join(f"{name} {statistics[name]:.6g}" for name in shown if name in statistics)
 
 
@@ -362,12 +374,12 @@ def load_fit(folder: str | Path) -> Fit:
             "the data have changed since the fit", where=str(folder / "data.csv"), hint="fit again, or restore the file"
         )
     return Fit(
-        load_model(folder / "model.toml"),
+        observed_by(load_model(folder / "model.toml"), study),
         study,
         record["method"],
         table,
         Posterior(values, prior_only),
-        draws if record["method"] == "nuts" else None,
+        draws if record["method"] in SAMPLED else None,
         tuple(Check(**check) for check in record["checks"]),
         tuple(record["notes"]),
         predictions,

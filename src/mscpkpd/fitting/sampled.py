@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mscpkpd.fitting.coordinates import Coordinates
-from mscpkpd.fitting.draws import INTERVAL, diagnose, highest_density, make_draws
+from mscpkpd.fitting.draws import INTERVAL, Check, diagnose, highest_density, make_draws
 from mscpkpd.fitting.kept import Place, described
 from mscpkpd.fitting.nuts import TARGET_ACCEPT, Arrays, Progress, drawing_place, framed, sample_chains
 from mscpkpd.fitting.population_tables import (
@@ -27,7 +28,16 @@ from mscpkpd.model import Model
 from mscpkpd.population import Population
 from mscpkpd.problem import FreeParameter, Problem
 
-__all__ = ["Sampling", "from_prior", "posterior_row", "prior_row", "sampled_fit", "table_of"]
+__all__ = [
+    "Drawn",
+    "Sampling",
+    "drawn_by_nuts",
+    "from_prior",
+    "posterior_fit",
+    "posterior_row",
+    "prior_row",
+    "table_of",
+]
 
 COLUMNS = ("parameter", "estimate", "lower", "upper", "sd", "unit", "r_hat", "ess_bulk", "ess_tail", "learned", "note")
 PREDICTIVE_DRAWS = 400
@@ -45,8 +55,36 @@ class Sampling:
     folder: Path | None = None
 
 
-def sampled_fit(population: Population, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
-    """Sample the posterior.
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Draws of a posterior by any method, and what is known about them.
+
+    Attributes
+    ----------
+    population : Population
+        As it was sampled.
+    samples : dict of str to array of shape (chains, draws)
+        By `Coordinates.names`, then every random effect.
+    statistics : dict of str to array of shape (chains, draws)
+        Of the sampler, where it has any.
+    diagnostics : dict of str to dict
+        What the table says of each name: r_hat, ess_bulk, ess_tail.
+    checks : tuple of Check
+    settings : mapping
+    notes : tuple of str
+    """
+
+    population: Population
+    samples: Arrays
+    statistics: Arrays
+    diagnostics: Mapping[str, Mapping[str, float]]
+    checks: tuple[Check, ...]
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def drawn_by_nuts(population: Population, seed: int, how: Sampling, progress: Progress | None) -> Drawn:
+    """Sample the posterior by NUTS.
 
     Parameters
     ----------
@@ -58,40 +96,69 @@ def sampled_fit(population: Population, seed: int, how: Sampling, progress: Prog
 
     Returns
     -------
-    Outcome
+    Drawn
 
     Raises
     ------
     FitError
         If a worker stopped.
+    InputError
+        If the folder holds draws of something else.
     """
+    options = {"draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept}
     if how.folder is not None:
-        options = {"draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept}
         Place(how.folder).claim(described(population, seed=seed, **options))
+    run = partial(
+        sample_chains, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
+        target_accept=how.target_accept, progress=progress,
+    )  # fmt: skip
     if population.levels:
-        return _hierarchical(population, seed, how, progress)
-    outcome = _pooled(population.problem, seed, how, progress)
-    return replace(outcome, notes=(*population.notes, *outcome.notes))
+        with drawing_place(how.folder) as place:
+            population, frame = framed(population, place)
+            values, stats = run(population, frame=frame, folder=place.folder)
+    else:
+        values, stats = run(population.problem, folder=how.folder)
+    table, checks = diagnose(values, stats)
+    forms = [
+        f"{level.name}: {'centred' if level.name in population.centred else 'non-centred'}"
+        for level in population.levels
+    ]
+    notes = (f"random effects sampled, by level, {', '.join(forms)}",) if forms else ()
+    diagnostics = {str(name): dict(row) for name, row in table.iterrows()}
+    return Drawn(population, values, stats, diagnostics, checks, options, notes)
 
 
-def _hierarchical(population: Population, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
-    with drawing_place(how.folder) as place:
-        population, frame = framed(population, place)
-        drawn, stats = sample_chains(
-            population, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
-            target_accept=how.target_accept, progress=progress, frame=frame, folder=place.folder,
-        )  # fmt: skip
+def posterior_fit(drawn: Drawn, seed: int) -> Outcome:
+    """Draws of a posterior as a fit.
+
+    Parameters
+    ----------
+    drawn : Drawn
+    seed : int
+        Of what is drawn from the prior, and of the bands of predictions.
+
+    Returns
+    -------
+    Outcome
+    """
+    outcome = _hierarchical(drawn, seed) if drawn.population.levels else _pooled(drawn, seed)
+    only = drawn.population.problem.uninformed
+    prior = (f"prior only, since no observed output depends on them: {', '.join(only)}",) if only else ()
+    return replace(outcome, notes=(*drawn.population.notes, *drawn.notes, *prior))
+
+
+def _hierarchical(found: Drawn, seed: int) -> Outcome:
+    population, drawn, diagnostics = found.population, found.samples, found.diagnostics
     problem, coordinates = population.problem, Coordinates(population)
-    diagnostics, checks = diagnose(drawn, stats)
     learned = {name: drawn[name] for name in coordinates.names}
-    prior_only = {name: from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
+    prior_only = _prior_only(problem, learned, seed)
     names = population.eta_names
     etas = np.stack([drawn[name] for name in names], axis=-1) if names else None
     center, thetas, each = _centers(population, learned, etas)
     values = {name: float(np.median(column)) for name, column in learned.items()}
     sd = np.array([values.get(effect.omega_sd, effect.sd) for effect in population.effects])
     shrunk = shrinkage(population, *center, sd)
-    rows = [posterior_row(problem.model, p, learned[p.name], dict(diagnostics.loc[p.name])) for p in problem.free]
+    rows = [posterior_row(problem.model, p, learned[p.name], diagnostics[p.name]) for p in problem.free]
     spreads = {name: _spread_row(coordinates, name, learned[name], diagnostics) for name in learned}
     fixed = {effect.omega_sd: effect.sd for effect in population.effects}
     rows += spread_rows(coordinates, spreads, {**fixed, **values}, shrunk)
@@ -104,16 +171,20 @@ def _hierarchical(population: Population, seed: int, how: Sampling, progress: Pr
             population, *center, deviations, "posterior means of the effects; parameters there"
         )
     settings = {
-        "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
-        "engine": population.sampled_by, "centred": list(population.centred),
-        "statistics": {"eps_shrinkage_sd": shrunk.eps_sd},
+        **found.settings, "engine": population.sampled_by, "centred": list(population.centred),
+        "statistics": {**found.settings.get("statistics", {}), "eps_shrinkage_sd": shrunk.eps_sd},
     }  # fmt: skip
     predictions = prediction_table(population, center, _some(thetas, each, seed), seed)
-    arrays = make_draws({**learned, **prior_only, **_by_effect(population, etas)}, stats)
+    arrays = make_draws({**learned, **prior_only, **_by_effect(population, etas)}, found.statistics)
     return Outcome(
-        coordinates.names, table, Posterior(learned, prior_only), arrays, checks, _notes(population), settings,
-        individuals, predictions,
+        coordinates.names, table, Posterior(learned, prior_only), arrays, found.checks, (), settings, individuals,
+        predictions,
     )  # fmt: skip
+
+
+def _prior_only(problem: Problem, learned: Arrays, seed: int) -> Arrays:
+    chains, draws = next(iter(learned.values())).shape
+    return {name: from_prior(problem.model, name, seed, (chains, draws)) for name in problem.uninformed}
 
 
 def _centers(
@@ -141,12 +212,12 @@ def _by_effect(population: Population, etas: np.ndarray | None) -> Arrays:
 
 
 def _spread_row(
-    coordinates: Coordinates, name: str, values: np.ndarray, diagnostics: pd.DataFrame
+    coordinates: Coordinates, name: str, values: np.ndarray, diagnostics: Mapping[str, Mapping[str, float]]
 ) -> Mapping[str, Any]:
     lower, upper = highest_density(values)
     row = {
         "parameter": name, "estimate": float(np.median(values)), "lower": lower, "upper": upper,
-        "sd": float(np.std(values, ddof=1)), **dict(diagnostics.loc[name]),
+        "sd": float(np.std(values, ddof=1)), **diagnostics[name],
     }  # fmt: skip
     prior = {effect.omega_sd: effect.prior for effect in coordinates.population.effects}.get(name)
     if prior is not None and prior.is_free:
@@ -154,38 +225,15 @@ def _spread_row(
     return row
 
 
-def _notes(population: Population) -> tuple[str, ...]:
-    forms = [
-        f"{level.name}: {'centred' if level.name in population.centred else 'non-centred'}"
-        for level in population.levels
-    ]
-    chosen = (f"random effects sampled, by level, {', '.join(forms)}",) if forms else ()
-    only = population.problem.uninformed
-    prior = (f"prior only, since no observed output depends on them: {', '.join(only)}",) if only else ()
-    return (*population.notes, *chosen, *prior)
-
-
-def _pooled(problem: Problem, seed: int, how: Sampling, progress: Progress | None) -> Outcome:
-    learned, stats = sample_chains(
-        problem, draws=how.draws, tune=how.tune, chains=how.chains, seed=seed, cores=how.cores,
-        target_accept=how.target_accept, progress=progress, folder=how.folder,
-    )  # fmt: skip
-    prior_only = {name: from_prior(problem.model, name, seed, (how.chains, how.draws)) for name in problem.uninformed}
-    diagnostics, checks = diagnose(learned, stats)
-    rows = [posterior_row(problem.model, p, learned[p.name], dict(diagnostics.loc[p.name])) for p in problem.free]
+def _pooled(found: Drawn, seed: int) -> Outcome:
+    problem, learned = found.population.problem, found.samples
+    prior_only = _prior_only(problem, learned, seed)
+    rows = [posterior_row(problem.model, p, learned[p.name], found.diagnostics[p.name]) for p in problem.free]
     rows += [prior_row(problem.model, name, prior_only[name]) for name in problem.uninformed]
     table = table_of(rows, f"median with {INTERVAL:.0%} highest-density interval")
-    notes: tuple[str, ...] = ()
-    if problem.uninformed:
-        notes = (f"prior only, since no observed output depends on them: {', '.join(problem.uninformed)}",)
-    settings = {
-        "draws": how.draws, "tune": how.tune, "chains": how.chains, "target_accept": how.target_accept,
-        "engine": problem.sampled_by,
-    }  # fmt: skip
-    everything = {**learned, **prior_only}
-    return Outcome(
-        problem.names, table, Posterior(learned, prior_only), make_draws(everything, stats), checks, notes, settings
-    )
+    settings = {**found.settings, "engine": problem.sampled_by}
+    arrays = make_draws({**learned, **prior_only}, found.statistics)
+    return Outcome(problem.names, table, Posterior(learned, prior_only), arrays, found.checks, (), settings)
 
 
 def from_prior(model: Model, name: str, seed: int, shape: tuple[int, int]) -> np.ndarray:

@@ -56,7 +56,7 @@ def on_scale(problem: Problem, f: np.ndarray, values: Mapping[str, float]) -> On
     """
     rows = problem.rows
     center, d_center, gain = np.array(f, dtype=float), np.ones(len(rows)), np.zeros(len(rows))
-    numbers = [rows.value.copy(), rows.lower.copy(), rows.upper.copy(), rows.floor.copy()]
+    value, lower, upper, floor = (x.copy() for x in (rows.value, rows.lower, rows.upper, rows.floor))
     of_log = rows.kind == "logmean"
     for k, name in enumerate(rows.outputs):
         noise = problem.model.output(name).noise
@@ -64,14 +64,15 @@ def on_scale(problem: Problem, f: np.ndarray, values: Mapping[str, float]) -> On
         if noise is None or noise.form not in ("lognormal", "boxcox", "yeojohnson") or not np.any(mine):
             continue
         center[mine] = noise.scaled(f[mine], values)
-        slope = np.exp(noise.log_slope(np.maximum(f[mine], NOTHING_PREDICTED) if noise.is_positive else f[mine], values))
+        safe = np.maximum(f[mine], NOTHING_PREDICTED) if noise.is_positive else f[mine]
+        slope = np.exp(noise.log_slope(safe, values))
         # what the solver cannot tell from nothing has no slope either: a search would follow its rounding
         d_center[mine] = np.where((f[mine] > NOTHING_PREDICTED) | (not noise.is_positive), slope, 0.0)
         seen = mine & np.isin(rows.kind, ("value",) if noise.is_log else ("value", "mean"))
         gain[seen] = noise.log_slope(rows.value[seen], values)
-        for number in numbers:
+        for number in (value, lower, upper, floor):
             low = number[mine] <= 0 if noise.is_positive else np.zeros(int(mine.sum()), dtype=bool)
             number[mine] = np.where(low, FAR_BELOW, noise.scaled(number[mine], values, least=LEAST))
     center[of_log] = np.log(np.maximum(f[of_log], NOTHING_PREDICTED))
     d_center[of_log] = np.where(f[of_log] > NOTHING_PREDICTED, 1.0 / np.maximum(f[of_log], NOTHING_PREDICTED), 0.0)
-    return OnScale(center, d_center, *numbers, gain)
+    return OnScale(center, d_center, value, lower, upper, floor, gain)

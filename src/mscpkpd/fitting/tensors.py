@@ -11,14 +11,14 @@ from mscpkpd.tails import Library
 __all__ = ["TENSORS"]
 
 
+def _array(x: Any) -> Any:
+    return pt.as_tensor_variable(x, dtype=None if hasattr(x, "type") else "float64")
+
+
 class _Tensors:
     exp, log, log1p, expm1, sqrt, abs = pt.exp, pt.log, pt.log1p, pt.expm1, pt.sqrt, pt.abs
     maximum, minimum, gammaln, erfc = pt.maximum, pt.minimum, pt.gammaln, pt.erfc
-    where = staticmethod(pt.switch)
-
-    @staticmethod
-    def array(x: Any) -> Any:
-        return pt.as_tensor_variable(x, dtype=None if hasattr(x, "type") else "float64")
+    where, array = staticmethod(pt.switch), staticmethod(_array)
 
 
 TENSORS: Library = _Tensors()

@@ -41,11 +41,11 @@ def _predictions(op: PredictionOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]
 
 def _cases(op: CaseOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]:
     """The same for cases with parameters of their own."""
-    rows = op.population.traced()
-    unused = np.full((len(op.population.case), len(op.moving)), np.nan)
+    points = op.population.traced()
+    unused = np.full((len(op.population.point_case), len(op.moving)), np.nan)
 
     def predicted(values: Any) -> tuple[Any, Any]:
-        return rows(values), unused
+        return points(values), unused
 
     return predicted
 

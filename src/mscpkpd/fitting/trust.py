@@ -20,16 +20,19 @@ from mscpkpd.fitting.draws import Check
 from mscpkpd.problem import Problem
 from mscpkpd.rounding import number
 
-__all__ = ["normal_scores", "trust_checks"]
+__all__ = ["WITHOUT_PRIORS", "noise_findings", "normal_scores", "trust_checks"]
 
 WITHOUT_PRIORS = ("least_squares", "foce", "focei", "laplace")
-CONTINUOUS = ("additive", "proportional", "combined1", "combined2", "power", "lognormal", "student", "boxcox")
 NULL = 1e-6  # share of the largest singular value below which a direction is not seen at all
 STEP = 0.02  # relative steps below this share of the largest are not worth naming
 LEVEL = 1e-3  # of each family of tests
+# Good real data depart from any noise model by a little: theophylline (R's `Theoph`), which everybody fits with
+# additive error, has a rank correlation of 0.30 and a Shapiro-Wilk statistic of 0.91. Only more makes a fit no result.
+GROSS_TREND, GROSS_SHAPE = 0.45, 0.85
 FEWEST = 20  # values of an output from which its noise can be judged
 HIDDEN = 1e-3  # chance of a value under its limit below which the limit does not bend its distribution
 NOTHING_LEARNED = 0.05  # share of the prior variance
+HIDING = ("left", "interval", "dropped")  # rows that say that values under a limit are not seen
 MOST = 5000  # values beyond which the test of normality is not defined
 
 
@@ -72,8 +75,11 @@ def trust_checks(
         before.append(_learned(problem, table))
     data = _data(problem, scores, levels)
     # residuals of data that contradict each other are odd whatever the noise
-    noise = (_noise(problem, predicted, scores, values),) if data.ok else ()
-    return tuple(before), (data, *noise)
+    if not data.ok:
+        return tuple(before), (data,)
+    found = list(noise_findings(problem, predicted, scores, values))
+    good = "The residuals are nearly as the noise of each output says."
+    return tuple(before), (data, Check("noise", ok=not found, sentence=" ".join(found) if found else good))
 
 
 def normal_scores(problem: Problem, predicted: np.ndarray, values: Mapping[str, float]) -> np.ndarray:
@@ -100,7 +106,7 @@ def normal_scores(problem: Problem, predicted: np.ndarray, values: Mapping[str, 
         scores[own] = ((rows.value - center) / spread)[own]
         for k, name in enumerate(rows.outputs):
             noise, mine = problem.model.output(name).noise, (rows.output == k) & (rows.kind == "value")
-            if noise is None or noise.kind not in CONTINUOUS or not np.any(mine):
+            if noise is None or noise.is_count or not np.any(mine):
                 continue
             below, above = (tail(rows.value[mine], predicted[mine], values) for tail in (noise.log_cdf, noise.log_sf))
             scores[mine] = np.where(below < above, ndtri_exp(below), -ndtri_exp(above))
@@ -192,9 +198,12 @@ def _contradictions(problem: Problem, scores: np.ndarray) -> Iterator[str]:
 def _summaries(problem: Problem) -> Iterator[str]:
     """Means of one output after the same doses at the same time whose intervals exclude each other."""
     rows = problem.rows
-    cells: dict[tuple[int, int, float, str], list[int]] = {}
+    cells: dict[tuple[object, ...], list[int]] = {}
+    points = rows.points
     for row in np.flatnonzero(rows.has_own_sd):
-        key = int(rows.output[row]), int(rows.group[row]), float(rows.time[row]), str(rows.kind[row])
+        of = points.row == row  # a half-life is one of a window
+        asked = tuple(zip(points.output[of], points.group[of], points.time[of], strict=True))
+        key = (int(rows.output[row]), asked, str(rows.kind[row]))
         cells.setdefault(key, []).append(int(row))
     pairs = [pair for cell in cells.values() for pair in combinations(cell, 2)]
     found = [(_differ(rows.value[[*pair]], rows.sd[[*pair]], rows.count[[*pair]]), *pair) for pair in pairs]
@@ -236,27 +245,45 @@ def _between(studies: np.ndarray, subjects: np.ndarray, scores: np.ndarray) -> t
 # ---- the noise model -------------------------------------------------------------------------------------------------
 
 
-def _noise(problem: Problem, predicted: np.ndarray, scores: np.ndarray, values: Mapping[str, float]) -> Check:
-    outputs = problem.rows.outputs
-    found = [text for k in range(len(outputs)) for text in _misfits(problem, k, predicted, scores, values)]
-    good = "The residuals are as the noise of each output says."
-    return Check("noise", ok=not found, sentence=" ".join(found) if found else good)
+def noise_findings(
+    problem: Problem, predicted: np.ndarray, scores: np.ndarray, values: Mapping[str, float], *, gross: bool = True
+) -> Iterator[str]:
+    """What the residuals say against the noise of each output, in sentences with what to try.
+
+    Parameters
+    ----------
+    problem : Problem
+    predicted, scores : array of shape (n_rows,)
+        In the units of the outputs; from `normal_scores`.
+    values : mapping of str to float
+        All parameters.
+    gross : bool
+        Whether only what makes a fit useless is told, or all that is more than chance.
+    """
+    for k in range(len(problem.rows.outputs)):
+        yield from _misfits(problem, k, predicted, scores, values, gross=gross)
 
 
 def _misfits(
-    problem: Problem, k: int, predicted: np.ndarray, scores: np.ndarray, values: Mapping[str, float]
+    problem: Problem,
+    k: int,
+    predicted: np.ndarray,
+    scores: np.ndarray,
+    values: Mapping[str, float],
+    *,
+    gross: bool,
 ) -> Iterator[str]:
     """What the residuals of one output say against its noise."""
     rows, name = problem.rows, problem.rows.outputs[k]
     noise = problem.model.output(name).noise
     mine = (rows.output == k) & (rows.kind == "value") & np.isfinite(scores) & ~_bent(problem, k, predicted, values)
     z, f = scores[mine], predicted[mine]
-    if noise is None or not FEWEST <= len(z) <= MOST or np.ptp(z) == 0:
-        return
+    if noise is None or noise.kind == "ar1" or not FEWEST <= len(z) <= MOST or np.ptp(z) == 0:
+        return  # tests take residuals for independent
     limit = LEVEL / len(problem.rows.outputs)
-    head = f"The noise of '{name}', {noise}, is wrong: "
+    head = f"The noise of '{name}', {noise}, is {'wrong' if gross else 'not quite right'}: "
     trend, p = spearmanr(np.abs(z), np.abs(f)) if np.ptp(f) > 0 else (0.0, 1.0)
-    if p < limit:
+    if p < limit and (abs(trend) > GROSS_TREND or not gross):
         how = "larger" if trend > 0 else "smaller"
         better = "proportional or lognormal" if trend > 0 else "additive or combined2"
         yield (
@@ -264,8 +291,8 @@ def _misfits(
             f"p {number(float(p), 1)}). Try {better} noise in the model file; look at the residuals."
         )
         return
-    p = float(shapiro(z).pvalue)
-    if p < limit:
+    shape, p = (float(x) for x in shapiro(z))
+    if p < limit and (shape < GROSS_SHAPE or not gross):
         far = int(np.argmax(np.abs(z)))
         where = rows.where[int(np.flatnonzero(mine)[far])]
         yield (
@@ -280,8 +307,9 @@ def _bent(problem: Problem, k: int, predicted: np.ndarray, values: Mapping[str, 
     rows, noise = problem.rows, problem.model.output(problem.rows.outputs[k]).noise
     bent = np.zeros(len(rows), dtype=bool)
     own = rows.output == k
-    low, high = rows.upper[own & np.isin(rows.kind, ("left", "interval"))], rows.lower[own & (rows.kind == "right")]
-    if noise is None or noise.kind not in CONTINUOUS:
+    low = np.concatenate([rows.upper[own & np.isin(rows.kind, HIDING)], rows.floor[own]])
+    low, high = low[np.isfinite(low)], rows.lower[own & (rows.kind == "right")]
+    if noise is None or noise.is_count:
         return bent
     for limits, tail, extreme in ((low, noise.log_cdf, np.max), (high, noise.log_sf, np.min)):
         if len(limits):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mscpkpd.counted import counted_rows
 from mscpkpd.errors import SolveError
 from mscpkpd.model import Model
 from mscpkpd.noise import Noise
@@ -108,23 +109,24 @@ def scale_of(problem: Problem, without_prior: frozenset[str]) -> Scale:
 
 def dense(problem: Problem) -> Problem:
     """The same doses and outputs, observed as often as one likes: what it cannot tell, no sampling times can."""
-    rows, hours = problem.rows, problem.hours
+    rows, points, hours = problem.rows, problem.rows.points, problem.hours
     output, group, time = [], [], []
     for k, each in enumerate(problem.groups):
-        mine = rows.group == k
-        end = float(np.max(rows.time[mine], initial=0.0))
+        mine = points.group == k
+        end = float(np.max(points.time[mine], initial=0.0))
         doses = [dose.time / hours for dose in each.regimen.doses if dose.time / hours < end]
         grid = np.geomspace(1e-3, 1.0, TIMES) * max(end, 0.0)
         last = max(doses, default=0.0)
-        times = np.unique([*rows.time[mine], *grid, *(last + (end - last) * np.geomspace(1e-3, 1.0, TIMES))])
-        for which in np.unique(rows.output[mine]):
+        times = np.unique([*points.time[mine], *grid, *(last + (end - last) * np.geomspace(1e-3, 1.0, TIMES))])
+        for which in np.unique(points.output[mine]):
             output += [which] * len(times)
             group += [k] * len(times)
             time += list(times)
     many, none = len(time), np.full(len(time), np.nan)
     grid_rows = Rows(
         np.array(output), np.array(group), np.array(time), none, none, none, none, none, none, none,
-        np.full(many, "value"), rows.outputs, ("",) * many, ("",) * many, _covariates(problem, np.array(group), np.array(time)), rows.rules,
+        np.full(many, "value"), rows.outputs, ("",) * many, ("",) * many,
+        _covariates(problem, np.array(group), np.array(time)), rows.rules,
     )  # fmt: skip
     return replace(problem, rows=grid_rows)
 
@@ -201,7 +203,12 @@ def design_matrix(problem: Problem, point: Point, by: np.ndarray) -> np.ndarray:
     spread = spread / np.sqrt(np.where(means & (rows.count > 0), rows.count, 1.0))
     log = (log & ~(own & (rows.kind == "mean"))) | (rows.kind == "logmean")
     size = np.where(log, spread * np.abs(f), spread)
-    seen = (size > 0) & (rows.kind != "dropped") & ~(log & (np.abs(f) <= SMALLEST * _largest(rows, f)))
+    for kind in ("positive", "alive", "event"):
+        mine = np.flatnonzero(rows.kind == kind)
+        if len(mine):  # a probability tells as much as a value with this SD; the time of an event is not foreseen
+            size[mine] = np.nan_to_num(counted_rows(problem, f, values, mine).information) ** -0.5
+    seen = (size > 0) & np.isfinite(size) & (rows.kind != "dropped")
+    seen &= ~(log & (np.abs(f) <= SMALLEST * _largest(rows, f)))
     return np.asarray(point.slope * by / np.where(seen, size, np.inf)[:, None])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from mscpkpd.errors import ModelError, MscError, UnknownName
 from mscpkpd.expressions import TIME, Expression, check_name, parse_call
 from mscpkpd.model.description import Model
-from mscpkpd.model.rows import FORMS, LEVELS, SHAPES, VIABLE, Covariance, Output, Route, Variability
+from mscpkpd.model.rows import FORMS, LEVELS, SHAPES, VIABLE, WITH_NOISE, Covariance, Output, Route, Variability
 from mscpkpd.model.unit_checks import unit_findings
 
 __all__ = ["check"]
@@ -110,10 +110,17 @@ def _unknown(expression: Expression, known: Collection[str], where: str) -> Iter
 
 def _output_uses(output: Output, model: Model, every: Collection[str]) -> Iterator[MscError]:
     yield from _unknown(output.expression, every, f"[outputs].{output.name}")
-    for name in output.noise.parameters if output.noise else ():
+    noises = {"noise": output.noise, **{f"quantities {name}": noise for name, noise in output.quantities}}
+    used = [(key, name) for key, noise in noises.items() if noise for name in noise.parameters]
+    used += [("detection", name) for name in (output.detection.parameters if output.detection else ())]
+    used += [(f"bias {method}", name) for method, name in output.bias]
+    for key, name in used:
         if name not in model.parameter_names:
-            where = f"[outputs].{output.name}, noise"
+            where = f"[outputs].{output.name}, {key}"
             yield UnknownName.among("parameter", name, model.parameter_names, where=where)
+    for name, _ in output.quantities:
+        if name not in WITH_NOISE:
+            yield UnknownName.among("quantity", name, WITH_NOISE, where=f"[outputs].{output.name}, quantities")
 
 
 def _route_uses(route: Route, model: Model, reach: _Reach) -> Iterator[MscError]:

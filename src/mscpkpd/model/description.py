@@ -220,8 +220,8 @@ class Model:
 
     @property
     def noise_parameters(self) -> tuple[str, ...]:
-        """Parameters that the noise of some output uses."""
-        used = {name for output in self.outputs if output.noise for name in output.noise.parameters}
+        """Parameters that the noise or the detection of some output uses."""
+        used = {name for output in self.outputs for name in output.measurement_parameters}
         return tuple(name for name in self.parameter_names if name in used)
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mscpkpd.detection import Detection
 from mscpkpd.expressions import Expression
 from mscpkpd.noise import Noise
 from mscpkpd.parameters import Prior
@@ -24,6 +25,8 @@ __all__ = [
 
 # within `into` of a route: the viable fraction of the dose (E11, T1)
 VIABLE = "viable"
+# quantities that may have a noise of their own (Q1)
+WITH_NOISE = ("half_life", "ratio", "fold_change", "difference", "peak", "peak_time", "recovery")
 # random levels: P3, P8
 LEVELS = ("subject", "occasion", "lot", "donor", "site", "study", "species")
 # how a random effect acts (P2), and how the effects of one level vary together (P7)
@@ -105,6 +108,14 @@ class Output:
         Residual error; an output without it can be simulated but not fitted.
     about, organ, method : str
         Meaning; organ and assay of the data that it predicts.
+    detection : Detection or None
+        How likely an assay of it is positive (Q4).
+    quantities : tuple of (str, Noise)
+        Noise of what else may be observed of it, such as ``("half_life", lognormal(0.3))`` (Q1).
+    bias : tuple of (str, str)
+        Method and the parameter that its values are too large by, a factor (Q6).
+    of, quantity : str
+        Of an output that was made for rows that observe something else of another one: that other one, and what.
     blq : str
         What a value below the limit of quantification counts for in a fit: one of `BLQ_METHODS`, see `blq` (B3).
     """
@@ -117,6 +128,18 @@ class Output:
     organ: str = ""
     method: str = ""
     blq: str = "M3"
+    detection: Detection | None = None
+    quantities: tuple[tuple[str, Noise], ...] = ()
+    bias: tuple[tuple[str, str], ...] = ()
+    of: str = ""
+    quantity: str = ""
+
+    @property
+    def measurement_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that say how it is measured: of its noises and of its detection."""
+        noises = [self.noise] if self.noise else []
+        used = [name for noise in (*noises, *(noise for _, noise in self.quantities)) for name in noise.parameters]
+        return tuple(dict.fromkeys((*used, *(self.detection.parameters if self.detection else ()))))
 
 
 @dataclass(frozen=True)

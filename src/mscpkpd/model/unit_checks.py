@@ -129,6 +129,12 @@ def _same_amount(
 def _output_checks(output: Output, units: Mapping[str, str]) -> Iterator[UnitCheck]:
     where = f"[outputs].{output.name}"
     yield _formula(output.expression, units, output.unit, output.name, where)
+    for method, factor in output.bias:
+        yield _formula(_name(factor), units, "1", f"bias {factor} of {method}", where)
+    if output.detection is not None:
+        for argument, expected in ((output.detection.lod, output.unit), (output.detection.s, "1")):
+            if isinstance(argument, str):
+                yield _formula(_name(argument), units, expected, f"{argument} in {output.detection}", where)
     if output.noise is None:
         return
     arguments = output.noise.arguments

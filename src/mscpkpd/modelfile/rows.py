@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from mscpkpd.detection import Detection
 from mscpkpd.errors import InputError, ModelError, UnitError, UnknownName
 from mscpkpd.expressions import Expression, parse
 from mscpkpd.model import BLQ_METHODS, Covariance, Derived, Output, Route, State, Variability
@@ -43,7 +44,7 @@ PARAMETER_KEYS = (
 STATE_KEYS = ("unit", "about", "start")
 ROUTE_KEYS = ("into", "viable", "lag", "duration", "rate", "about")
 DERIVED_KEYS = ("is", "unit", "about")
-OUTPUT_KEYS = ("is", "unit", "noise", "about", "organ", "method", "blq")
+OUTPUT_KEYS = ("is", "unit", "noise", "about", "organ", "method", "detection", "quantities", "bias", "blq")
 SPREAD_KEYS = ("shape", "prior", "source", "evidence")
 COVARIANCE_KEYS = ("form", "lkj")
 CORRELATION = "corr_"  # corr_a__b: the correlation of the effects of parameters a and b (P4)
@@ -186,8 +187,33 @@ def read_outputs(raw: Table, findings: Findings) -> Iterator[Output]:
             about=findings.text(row, "about", where),
             organ=findings.text(row, "organ", where),
             method=findings.text(row, "method", where),
+            detection=_detection(row, findings, where),
+            quantities=tuple(_quantities(row, findings, where)),
+            bias=tuple(_texts_of(row, "bias", 'bias = { PET = "bias_PET" }', findings, where)),
             blq=blq,
         )
+
+
+def _detection(row: Table, findings: Findings, where: str) -> Detection | None:
+    text = findings.text(row, "detection", where)
+    return findings.attempt(partial(Detection.parse, text, f"{where}, detection")) if text else None
+
+
+def _quantities(row: Table, findings: Findings, where: str) -> Iterator[tuple[str, Noise]]:
+    """Noise of each quantity of an output."""
+    for name, text in _texts_of(row, "quantities", 'quantities = { half_life = "lognormal(0.3)" }', findings, where):
+        noise = findings.attempt(partial(Noise.parse, text, f"{where}, quantities {name}"))
+        if noise is not None:
+            yield name, noise
+
+
+def _texts_of(row: Table, key: str, example: str, findings: Findings, where: str) -> Iterator[tuple[str, str]]:
+    """Texts of a table within a row."""
+    table = row.get(key, {})
+    if not isinstance(table, dict) or not all(isinstance(text, str) for text in table.values()):
+        findings.add(f"{key} is {table!r}", where, expected=example)
+        return
+    yield from table.items()
 
 
 def read_variability(raw: Table, findings: Findings) -> Iterator[Variability]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mscpkpd.errors import UsageError
 from mscpkpd.expressions import Expression
 from mscpkpd.files import whole_file
 from mscpkpd.model import Covariance, Model, Output, Route
+from mscpkpd.model.observed import as_described
 from mscpkpd.modelfile.findings import FORMAT
 from mscpkpd.parameters import Parameter
 
@@ -47,6 +48,7 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> Path:
 
 
 def _lines(model: Model) -> Iterator[str]:
+    model = as_described(model)
     head = {
         "format": FORMAT,
         "name": model.name,
@@ -82,6 +84,8 @@ def _aligned(rows: Mapping[str, str]) -> Iterator[str]:
 
 def _value(value: object) -> str:
     """Return a TOML value."""
+    if isinstance(value, _Inline):
+        return str(value)
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, tuple):
@@ -120,7 +124,26 @@ def _time_text(expression: Expression | None, time: str) -> str | None:
 
 def _output_row(row: Output) -> str:
     shape = {"is": row.expression, "unit": row.unit, "noise": row.noise}
-    return _row({**shape, "about": row.about, "organ": row.organ, "method": row.method, "blq": row.blq if row.blq != "M3" else ""})
+    quantities = _table((name, str(noise)) for name, noise in row.quantities)
+    more = {
+        "blq": row.blq if row.blq != "M3" else "",
+        "detection": row.detection,
+        "quantities": quantities,
+        "bias": _table(row.bias),
+    }
+    return _row({**shape, "about": row.about, "organ": row.organ, "method": row.method, **more})
+
+
+class _Inline(str):
+    """A value that is TOML already."""
+
+    __slots__ = ()
+
+
+def _table(pairs: Iterable[tuple[str, str]]) -> _Inline:
+    """A table within a row; blank where it is empty."""
+    entries = ", ".join(f"{json.dumps(key, ensure_ascii=False)} = {_value(text)}" for key, text in pairs)
+    return _Inline(f"{{ {entries} }}" if entries else "")
 
 
 def _variability_rows(model: Model) -> dict[str, str]:

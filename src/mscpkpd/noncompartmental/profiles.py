@@ -137,6 +137,8 @@ def profiles_of(study: Study, rules: Rules) -> list[Profile]:
     """Return the profiles of single subjects and of reported means, in order of first appearance."""
     keys: dict[tuple[str, str, str, str, bool], list[Record]] = {}
     for record in study.records:
+        if record.quantity:  # a half-life or a ratio is no point of a curve
+            continue
         summary = record.kind in ("mean", "logmean")
         key = (record.study, record.subject, record.output, record.method, summary)
         keys.setdefault(key, []).append(record)

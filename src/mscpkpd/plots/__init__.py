@@ -26,6 +26,7 @@ from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
 from mscpkpd.plots.patients import scored_patients
 from mscpkpd.plots.predictive import prediction_errors, visual_check
+from mscpkpd.plots.priors import prior_check
 from mscpkpd.plots.profiles import likelihood_profile
 from mscpkpd.plots.schedules import exposure_comparison, schedules_side_by_side
 from mscpkpd.plots.studies import raw_data
@@ -52,6 +53,7 @@ __all__ = [
     "likelihood_profile",
     "prediction_errors",
     "prior_and_cohort",
+    "prior_check",
     "priors_and_posteriors",
     "rank_plots",
     "raw_data",

@@ -45,21 +45,25 @@ def fitted_curves(fit: Fit, *, n_draws: int = DRAWS, seed: int = 0) -> pd.DataFr
         doses and covariates, those with most rows.
     """
     rows, groups = bind(fit.model, fit.study)
-    times = _grid(rows.time)
+    times = _grid(rows.points.time)
+    curve = [not fit.model.output(name).quantity for name in rows.outputs]  # a half-life has none
     usable = dataclasses.replace(fit, checks=())  # a fit that may not be used may still be looked at
     values = usable.sample(n_draws, seed)
     counts = np.bincount(rows.group, minlength=len(groups))
     kept = sorted(np.argsort(-counts, kind="stable")[:MOST_GROUPS])
     tables = []
     for k in kept:
-        outputs = [rows.outputs[j] for j in sorted(set(rows.output[rows.group == k]))]
+        outputs = [rows.outputs[j] for j in sorted(set(rows.output[rows.group == k])) if curve[j]]
         if outputs:
             sims = follow(
                 fit.model, groups[k].regimen, draws=usable, n_draws=n_draws, times=times.tolist(), outputs=outputs,
                 weight=_weight(groups[k]), seed=seed, course=groups[k].course,
             )  # fmt: skip
             tables += [_table(fit, groups[k], sims[name], values, seed).assign(group=int(k)) for name in outputs]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+COLUMNS = ["doses", "output", "time", *BANDS, "lower_new", "upper_new", "given", "group"]
 
 
 def _weight(group: Group) -> str | None:

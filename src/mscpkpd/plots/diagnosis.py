@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from scipy.stats import norm
 
 from mscpkpd.diagnostics.checkup import Diagnosis
 from mscpkpd.diagnostics.comparison import Comparison
 from mscpkpd.diagnostics.leave_out import limit_of
+from mscpkpd.diagnostics.sampling import diverging
+from mscpkpd.diagnostics.verdicts import UNUSUAL
 from mscpkpd.plots.individuals import individual_fits
 from mscpkpd.plots.predictive import prediction_errors, visual_check
 from mscpkpd.plots.style import AXIS, DATA, FIT, MUTED, SERIES, SMALL, WARN, Marks, finish, legend_of, plain, sheet
@@ -20,7 +23,7 @@ from mscpkpd.plots.style import AXIS, DATA, FIT, MUTED, SERIES, SMALL, WARN, Mar
 __all__ = ["check_figures", "comparison", "goodness_of_fit", "influence_plot", "leave_one_out", "residual_plots"]
 
 ACROSS = 3
-WIDE = 30.0  # largest over smallest value for a log axis
+WIDE = 20.0  # largest over smallest value for a log axis
 MOST = 25  # subjects that are drawn
 CENSORED = ("left", "right", "interval")
 
@@ -106,6 +109,8 @@ def goodness_of_fit(residuals: pd.DataFrame, *, marks: Marks | None = None) -> F
                 least = min(least, float(shown["predicted"].min()))
             ax.set_xscale("log")
             ax.set_yscale("log")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_minor_formatter(NullFormatter())
             ends = (least / 2, 2 * float(finite.max()))
             ax.set_xlim(*ends)
             ax.set_ylim(*ends)
@@ -150,6 +155,7 @@ def residual_plots(residuals: pd.DataFrame, time_unit: str, *, marks: Marks | No
         positive = part["predicted"][part["predicted"] > 0]
         if len(positive) and len(positive) == len(part) and positive.max() / positive.min() > WIDE:
             row[1].set_xscale("log")
+            row[1].xaxis.set_minor_formatter(NullFormatter())
         row[0].set_ylabel(plain(f"{name}: residual [SD]"), fontsize=SMALL)
         _normal(row[2], part["score"].to_numpy(float))
     foot = (
@@ -296,8 +302,9 @@ def influence_plot(table: pd.DataFrame, by: str, *, marks: Marks | None = None) 
         if np.any(mine):
             ax.hlines(places[mine], 0, shown["shift"][mine], color=ink, lw=1.2)
             ax.scatter(shown["shift"][mine], places[mine], s=22, color=ink, label=label, zorder=3)
-    for bound in (-1.0, 1.0):
-        ax.axvline(bound, color=MUTED, lw=0.8, ls=":")
+    bounds = UNUSUAL * shown["usual"].to_numpy(float)
+    for sign, label in ((-1, "more than its share beyond"), (1, "_nolegend_")):
+        ax.plot(sign * bounds, places, "|", color=MUTED, ms=6, label=label)
     ax.axvline(0.0, color=MUTED, lw=0.8)
     names = [f"{r[by] or 'no ' + by}: {r['parameter']}" for r in shown.to_dict("records")]
     ax.set_yticks(places, [plain(name) for name in names], fontsize=SMALL)
@@ -305,7 +312,7 @@ def influence_plot(table: pd.DataFrame, by: str, *, marks: Marks | None = None) 
     ax.set_xlabel(f"change of the estimate without that {by} [its SD]", fontsize=SMALL)
     left = len(table) - len(shown)
     foot = f"The {len(shown)} that move an estimate most; {left} more are not drawn." if left else ""
-    return finish(figure, f"Influence by {by}", marks=marks, foot=foot, legend=legend_of(axes), columns=2)
+    return finish(figure, f"Influence by {by}", marks=marks, foot=foot, legend=legend_of(axes), columns=3)
 
 
 def _draws(diagnosis: Diagnosis) -> dict[str, np.ndarray]:
@@ -316,7 +323,8 @@ def _divergent(diagnosis: Diagnosis, marks: Marks) -> Figure:
     """Divergent draws among the others, over the two parameters in which they lie farthest away."""
     first, second = diagnosis.tables["divergences"]["parameter"].iloc[:2]
     draws = _draws(diagnosis)
-    marked = np.asarray(diagnosis.fit.draws["sample_stats"]["diverging"].values, dtype=bool).reshape(-1)
+    marked = diverging(diagnosis.fit)
+    assert marked is not None  # noqa: S101 - the table of their places is not empty
     figure, axes = sheet(1, 1, width=4.4, height=3.2)
     ax = axes[0, 0]
     ax.scatter(draws[first][~marked], draws[second][~marked], s=5, color=FIT, alpha=0.25, lw=0, label="draws")

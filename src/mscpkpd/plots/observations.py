@@ -110,7 +110,9 @@ def observed_rows(fit: Fit) -> pd.DataFrame:
     hours, groups = to_unit(f"1 {fit.model.time}", "h"), group_of(fit)
     subjects = [fit.study.subject(str(name)) for name in table["subject"]]
     table["group"] = [groups[subject.id] for subject in subjects]
-    table["unit"] = [record.unit for record in fit.study.records]
+    made = [fit.model.output(str(name)) for name in table["output"]]
+    pairs = zip(fit.study.records, made, strict=True)
+    table["unit"] = [output.unit if output.quantity else record.unit for record, output in pairs]
     table[["low", "high"]] = np.transpose([table["observed"] - table["sd"], table["observed"] + table["sd"]])
     logarithms = table["kind"] == "logmean"
     natural = ["observed", "lower_limit", "upper_limit", "low", "high"]

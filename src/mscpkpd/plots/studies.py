@@ -44,7 +44,7 @@ def raw_data(study: Study, *, by: str = "output", log: bool = False, marks: Mark
         raise UsageError(f"by='{by}'", expected="'output' or 'subject'")
     panels: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for record in study.records:
-        title, line = (record.output, record.subject) if by == "output" else (record.subject, record.output)
+        title, line = (record.observed, record.subject) if by == "output" else (record.subject, record.observed)
         panels.setdefault((title, record.unit), {}).setdefault(line, []).append(record)
     names = dict.fromkeys(name for lines in panels.values() for name in lines)
     looks = {name: (SERIES[k % len(SERIES)], MARKERS[k // len(SERIES) % len(MARKERS)]) for k, name in enumerate(names)}
@@ -95,10 +95,13 @@ def _panel(
     ax.yaxis.get_offset_text().set_fontsize(SMALL)
 
 
+PLOTTED = ("value", "mean", "logmean", "count")
+
+
 def _line(ax: Axes, records: list[Record], look: Look, label: str) -> None:
     colour, marker = look
     ordered = sorted(records, key=lambda record: record.time)
-    values = [(record.time, _value(record)) for record in ordered if record.kind in ("value", "mean", "logmean")]
+    values = [(record.time, _value(record)) for record in ordered if record.kind in PLOTTED]
     ax.plot(*zip(*values, strict=True) if values else ([], []), f"{marker}-", color=colour, ms=3, lw=0.6, label=label)
     for record in ordered:
         if record.kind == "mean" and record.sd:

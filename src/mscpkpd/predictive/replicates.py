@@ -12,7 +12,7 @@ from mscpkpd.conversions import factor_of
 from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.coordinates import Spreads, drawn_effects, spreads_from
 from mscpkpd.fitting.replicates import observe
-from mscpkpd.fitting.result import Fit
+from mscpkpd.fitting.result import SAMPLED, Fit
 from mscpkpd.population import Population, pose_population
 from mscpkpd.problem import Problem
 
@@ -133,7 +133,7 @@ def replicates(
         raise FitError(fit.verdict, hint="a fit that has not converged has nothing to compare the data with")
     if count < FEWEST:
         raise UsageError(f"{count} replicates are too few", expected=f"at least {FEWEST}, better 1000 (V1)")
-    chosen = parameters or ("draws" if fit.method == "nuts" else "estimate")
+    chosen = parameters or ("draws" if fit.method in SAMPLED else "estimate")
     if chosen not in ("draws", "estimate"):
         raise UsageError(f"parameters = '{parameters}'", expected="'estimate' or 'draws'")
     # rows below a limit are ranked, whatever the fit made of them
@@ -163,8 +163,9 @@ def replicates(
 def _single_subjects(problem: Problem) -> tuple[np.ndarray, tuple[str, ...]]:
     """Rows that can be simulated, and what is said of the others."""
     rows = problem.rows
-    noisy = np.array([problem.model.output(rows.outputs[k]).noise is not None for k in rows.output])
-    summary = np.isin(rows.kind, ("mean", "logmean"))
+    outputs = [problem.model.output(rows.outputs[k]) for k in rows.output]
+    noisy = np.array([output.noise is not None and not output.quantity for output in outputs])
+    summary = rows.of_several
     kept = np.flatnonzero(noisy & ~summary)
     if len(kept) == 0:
         raise UsageError(
@@ -175,7 +176,9 @@ def _single_subjects(problem: Problem) -> tuple[np.ndarray, tuple[str, ...]]:
     if np.any(summary):
         notes.append(f"{int(summary.sum())} rows are summaries of several subjects and are left out")
     if np.any(~noisy & ~summary):
-        notes.append(f"{int((~noisy & ~summary).sum())} rows belong to outputs without a noise model and are left out")
+        notes.append(
+            f"{int((~noisy & ~summary).sum())} rows have no noise model, or are no values over time, and are left out"
+        )
     return kept, tuple(notes)
 
 

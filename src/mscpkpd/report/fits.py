@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from mscpkpd.diagnostics.posterior import population_of
+from mscpkpd.diagnostics.residuals import residual_table
 from mscpkpd.fitting.result import LITTLE, Fit, load_fit
 from mscpkpd.parameters import Parameter
 from mscpkpd.plots import (
@@ -20,6 +22,7 @@ from mscpkpd.plots import (
     priors_and_posteriors,
     save,
 )
+from mscpkpd.plots.diagnosis import goodness_of_fit, residual_plots
 from mscpkpd.plots.learning import prior_in_force
 from mscpkpd.plots.observations import observed_rows
 from mscpkpd.plots.style import Marks
@@ -40,7 +43,9 @@ __all__ = ["CURVES", "SHOWN", "fit_content", "marks_of_fit"]
 
 CURVES, SHOWN = "curves.csv", "shown.csv"
 METHODS = {
-    "nuts": "Posterior by NUTS", "least_squares": "Least squares", "map": "Mode of the posterior",
+    "nuts": "Posterior by NUTS", "smc": "Posterior by sequential Monte Carlo",
+    "pathfinder": "Posterior approximated by Pathfinder",
+    "least_squares": "Least squares", "map": "Mode of the posterior",
     "foce": "Population likelihood by FOCE", "focei": "Population likelihood by FOCEI",
     "laplace": "Population likelihood by Laplace",
 }  # fmt: skip
@@ -81,6 +86,7 @@ def fit_content(folder: Path, *, show_data: bool = True) -> Content:
     ]
     parts = (
         Part("Data and fitted model", joined(gallery(data), _about_the_bands(fit, shown, show_data=show_data))),
+        Part("Can it be trusted?", _trust(fit, pictures, marks, show_data=show_data)),
         Part("Parameters", joined(gallery(learned), _parameters(fit), _held(fit))),
         *((Part("Random effects", _random_effects(fit)),) if fit.individuals is not None and show_data else ()),
         Part("What the data did not inform", _not_informed(fit)),
@@ -292,17 +298,37 @@ def _observed(row: Mapping[Any, Any]) -> str:
         "interval": lambda: _between(row, "lower_limit", "upper_limit"),
         "mean": lambda: f"{_amount(row, 'observed')} ± {_amount(row, 'sd')} {count}",
         "logmean": lambda: f"median {_amount(row, 'observed')} {count}",
+        "positive": lambda: f"{_amount(row, 'observed')} of {number(row['n'])}",
+        "alive": lambda: f"{_amount(row, 'observed')} of {number(row['n'])}",
     }
     return words.get(row["kind"], lambda: _amount(row, "observed"))()
 
 
-def _made(fit: Fit) -> Html:
+def _trust(fit: Fit, folder: Path, marks: Marks, *, show_data: bool) -> Html:
+    """What the fit judged of itself, and the pictures in which it is seen."""
+    more = paragraph(
+        "Everything else that can be asked, with pictures: ", element("code", "mscpkpd diagnose RUN --out DIR"),
+        ".", class_="soft",
+    )  # fmt: skip
+    if not show_data:
+        return joined(_checks(fit), more)
+    residuals = residual_table(fit, population_of(fit))
+    drawn = [
+        _picture(goodness_of_fit(residuals, marks=marks), folder, "goodness_of_fit", "Observed and predicted values"),
+        _picture(residual_plots(residuals, fit.model.time, marks=marks), folder, "residuals", "Residuals"),
+    ]
+    return joined(_checks(fit), gallery(drawn), more)
+
+
+def _checks(fit: Fit) -> Html:
     columns = (
         Column("check", lambda row: row["check"].name),
         Column("verdict", lambda row: "holds" if row["check"].ok else element("span", "FAILS", class_="alert")),
         Column("what it says", lambda row: row["check"].sentence),
     )
-    checks = (
-        table([{"check": check} for check in fit.checks], columns) if fit.checks else paragraph("No check was judged.")
-    )
-    return joined(checks, bullets(fit.notes), details("Settings and versions", settings_table(fit.settings)))
+    ordered = sorted(fit.checks, key=lambda check: check.ok)  # what fails stands first
+    return table([{"check": check} for check in ordered], columns) if ordered else paragraph("No check was judged.")
+
+
+def _made(fit: Fit) -> Html:
+    return joined(bullets(fit.notes), details("Settings and versions", settings_table(fit.settings)))
