@@ -15,7 +15,7 @@ from mscpkpd.calibration import calibrate, experiment
 from mscpkpd.calibration.plans import publish, read_plan, read_published
 from mscpkpd.calibration.posteriors import LOG_DENSITY, Drawn, Sampling, sampled
 from mscpkpd.calibration.ranks import LEVEL, judged
-from mscpkpd.calibration.truths import Truth, drawn_truth, from_priors, simulated_study, summaries_of
+from mscpkpd.calibration.truths import Truth, drawn_truth, from_priors, simulated_rows, simulated_study, summaries_of
 from mscpkpd.errors import DataError, InputError
 from mscpkpd.fitting.coordinates import Coordinates
 from mscpkpd.fitting.densities import densities
@@ -71,6 +71,12 @@ def test_truths_have_the_priors_spreads_and_correlations_that_are_declared(varie
     assert np.corrcoef(own, r)[0, 1] > 0.3
 
 
+def simulated(population, rng):
+    """A truth and rows that it gave."""
+    truth, f = drawn_truth(population, rng)
+    return truth, simulated_rows(population.problem, f, population.problem.values(truth.theta), rng)
+
+
 def _cdf(prior, z):
     grid = prior.quantile(np.linspace(1e-6, 1 - 1e-6, 20_001))
     return np.interp(prior.from_free(np.asarray(z)), grid, np.linspace(1e-6, 1 - 1e-6, 20_001))
@@ -97,9 +103,12 @@ def test_a_mean_that_states_its_sd_keeps_it_and_scatters_by_it():
     rows = [{"time": 1, "output": "conc", "value": 2.0, "unit": "mg/L", "stat": "mean", "sd": 3.0, "n": 9}]
     problem = pose_population(one_compartment(), study(*rows)).problem
     rng = np.random.default_rng(3)
-    made = [simulated_study(problem, np.array([2.0]), problem.values(problem.start), rng) for _ in range(400)]
-    values = np.array([each.records[0].value for each in made])
-    assert {(each.records[0].kind, each.records[0].sd, each.records[0].n) for each in made} == {("mean", 3.0, 9)}
+    given = (problem, np.array([2.0]), problem.values(problem.start), rng)
+    record = simulated_study(*given).records[0]
+    assert (record.kind, record.sd, record.n) == ("mean", 3.0, 9)
+    made = [simulated_rows(*given) for _ in range(400)]
+    values = np.array([each.value[0] for each in made])
+    assert {(each.kind[0], each.sd[0], each.count[0]) for each in made} == {("mean", 3.0, 9.0)}
     assert kstest(values - 2.0, "norm").pvalue > 1e-3
 
 
@@ -171,7 +180,7 @@ def compare(repeated, population, numbers):
     compiled = []
     for number in numbers:
         rng = np.random.default_rng(number)
-        truth, made = drawn_truth(population, rng)
+        truth, made = simulated(population, rng)
         seen, frame = population.rebound(made), plain_frame(population, rng)
         density = repeated.density(seen if population.levels else seen.problem, frame)
         here, there = (0.3 * rng.standard_normal(density.size) for _ in range(2))
@@ -195,10 +204,10 @@ def test_rows_that_are_censored_in_one_study_alone_are_compiled_apart_from_the_p
     compiled = compare(Repeated(apart=True), pooled, (1, 2, 3, 4, 5))
     kinds = set()
     for number in (1, 2, 3, 4, 5):
-        _, made = drawn_truth(pooled, np.random.default_rng(number))
-        kinds.add(sum(record.kind == "left" for record in made.records))
+        _, made = simulated(pooled, np.random.default_rng(number))
+        kinds.add(int(np.sum(made.kind == "left")))
     assert len(kinds) > 1
-    assert compiled[-1] == 2 + len(kinds)
+    assert compiled[-1] == 3 + len(kinds)  # predictions, their derivatives and draws, and one for each number of rows
 
 
 def test_tails_of_a_normal_density_need_no_tensorflow():
@@ -231,24 +240,24 @@ def test_coordinates_of_a_frame_are_found_again():
 
 def test_another_study_of_the_same_design_shares_what_is_compiled(varied):
     _ = varied.exactly
-    _, made = drawn_truth(varied, np.random.default_rng(5))
+    _, made = simulated(varied, np.random.default_rng(5))
     again = varied.rebound(made)
     assert again.problem.system is varied.problem.system
     assert again.exactly is varied.exactly
-    assert again.problem.rows.value[0] == made.records[0].value
-    with pytest.raises(DataError, match="has another design than"):
-        varied.rebound(design(*THREE, times=(1, 4, 13)))
+    assert again.problem.rows.value[0] == made.value[0]
+    with pytest.raises(DataError, match="of another design than 'toy'"):
+        varied.rebound(pose_population(VARIED, design(*THREE, times=(1, 4, 13))).problem.rows)
 
 
 def test_draws_are_those_of_the_posterior_in_closed_form():
     """One value, lognormal prior and noise known: the posterior of log V is normal, and the truth is ranked in it."""
     model = one_compartment().fix(k=0.1, s=0.3)
     population = pose_population(model, design(times=(1,)))
-    truth, made = drawn_truth(population, np.random.default_rng(6))
+    truth, made = simulated(population, np.random.default_rng(6))
     seen = population.rebound(made)
     found = sampled(Repeated(), seen, truth, Sampling(400, 200, 2, 0.9), seed=1, ranked=99)
     prior_mean, prior_sd = population.problem.free[0].prior.free_moments()
-    y = np.log(100 * np.exp(-0.1) / made.records[0].value)
+    y = np.log(100 * np.exp(-0.1) / made.value[0])
     precision = prior_sd**-2 + 0.3**-2
     mean = (prior_mean * prior_sd**-2 + y * 0.3**-2) / precision
     z = (np.log(found.draws["V"]) - mean) * np.sqrt(precision)
@@ -270,8 +279,8 @@ def test_every_plan_has_a_model_and_a_design_that_fit(path):
     assert template.synthetic
     population = pose_population(plan.described(), template)
     assert plan.n >= 200
-    truth, made = drawn_truth(population, np.random.default_rng(0))
-    assert len(made.records) == len(template.records)
+    truth, made = simulated(population, np.random.default_rng(0))
+    assert len(made) == len(template.records)
     assert np.all(np.isfinite(truth.x))
 
 

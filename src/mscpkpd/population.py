@@ -17,6 +17,7 @@ from mscpkpd.data import Study
 from mscpkpd.dosing import Regimen
 from mscpkpd.errors import SolveError
 from mscpkpd.model import Model
+from mscpkpd.observations import Rows
 from mscpkpd.problem import TRIED, Problem, pose
 from mscpkpd.variability import Effect, Level, label_of, levels_of
 
@@ -89,12 +90,12 @@ class Population:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
-    def rebound(self, study: Study) -> Population:
-        """The same population with the observations of another study of the same design.
+    def rebound(self, rows: Rows) -> Population:
+        """The same population with other observations of the same design.
 
         Parameters
         ----------
-        study : Study
+        rows : Rows
             As for `Problem.rebound`.
 
         Returns
@@ -105,9 +106,9 @@ class Population:
         Raises
         ------
         DataError
-            If the study does not fit the model, or its design is another.
+            If the design is another.
         """
-        found = replace(self, problem=self.problem.rebound(study))
+        found = replace(self, problem=self.problem.rebound(rows))
         found.__dict__.update({name: self.__dict__[name] for name in OF_DESIGN if name in self.__dict__})
         return found
 

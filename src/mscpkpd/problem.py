@@ -126,13 +126,13 @@ class Problem:
         """Compiled functions do not travel between processes; they are made again where they are needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
-    def rebound(self, study: Study) -> Problem:
-        """The same problem with the observations of another study of the same design.
+    def rebound(self, rows: Rows) -> Problem:
+        """The same problem with other observations of the same design.
 
         Parameters
         ----------
-        study : Study
-            Same subjects, doses, outputs and times, row by row; values, limits and kinds may differ.
+        rows : Rows
+            In place of those of the study: same outputs and times, row by row; values, limits and kinds may differ.
 
         Returns
         -------
@@ -142,15 +142,12 @@ class Problem:
         Raises
         ------
         DataError
-            If the study does not fit the model, or its design is another.
+            If the design is another.
         """
-        rows, groups = bind(self.model, study)
-        alike = rows.outputs == self.rows.outputs and [g.regimen for g in groups] == [g.regimen for g in self.groups]
-        if not alike or any(
-            not np.array_equal(getattr(rows, each), getattr(self.rows, each)) for each in ("output", "group", "time")
-        ):
-            raise DataError(f"study '{study.name}' has another design than '{self.study.name}'")
-        found = replace(self, study=study, rows=rows)
+        same = ("output", "group", "time")
+        if any(not np.array_equal(getattr(rows, each), getattr(self.rows, each)) for each in same):
+            raise DataError(f"these rows are of another design than '{self.study.name}'")
+        found = replace(self, rows=rows)
         found.__dict__.update({name: self.__dict__[name] for name in OF_DESIGN if name in self.__dict__})
         return found
 

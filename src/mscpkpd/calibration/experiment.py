@@ -12,7 +12,7 @@ import numpy as np
 
 from mscpkpd.calibration.posteriors import Drawn, Sampling, sampled
 from mscpkpd.calibration.ranks import rank_of
-from mscpkpd.calibration.truths import Truth, drawn_truth
+from mscpkpd.calibration.truths import Truth, drawn_truth, simulated_rows, simulated_study
 from mscpkpd.data import Study
 from mscpkpd.errors import MscError
 from mscpkpd.fitting.api import fit
@@ -44,7 +44,7 @@ class Ranked:
     divergent : int
         Transitions that the sampler could not follow.
     attempts : int
-        How often it was sampled, each time with twice the draws.
+        How often chains were added to it.
     censored : int
         Rows beyond a limit.
     """
@@ -115,21 +115,28 @@ class Experiment:
         """
         began = time.process_time()
         rng = np.random.default_rng([self.seed, number])
+        beyond = 0
         try:
-            truth, study = drawn_truth(self.population, rng)
-            found = self._posterior(truth, study, int(rng.integers(2**31)))
+            truth, f = drawn_truth(self.population, rng)
+            values = self.population.problem.values(truth.theta)
+            if self.method == "nuts":
+                made = simulated_rows(self.population.problem, f, values, rng)
+                beyond = int(np.sum(np.isin(made.kind, ("left", "right", "interval"))))
+                seen, seed = self.population.rebound(made), int(rng.integers(2**31))
+                found = sampled(self._repeated, seen, truth, self.sampling, seed=seed, ranked=self.ranked)
+            else:
+                study = simulated_study(self.population.problem, f, values, rng)
+                beyond = sum(record.kind in ("left", "right", "interval") for record in study.records)
+                found = self._fitted(truth, study, int(rng.integers(2**31)))
         except MscError as error:
-            found, study = Drawn({}, {}, failure=str(error).splitlines()[0]), self.template
-        known = {} if found.failure else found.truths
-        rows = tuple(_row(name, true, found.draws[name], self.ranked, rng) for name, true in known.items())
-        beyond = sum(record.kind in ("left", "right", "interval") for record in study.records)
+            found = Drawn({}, {}, failure=str(error).splitlines()[0])
+        rows: tuple[tuple[str, float, int, float, float], ...] = ()
+        if not found.failure:
+            rows = tuple(_row(name, true, found.draws[name], self.ranked, rng) for name, true in found.truths.items())
         seconds = round(time.process_time() - began, 3)
         return Ranked(number, rows, found.failure, seconds, found.divergent, found.attempts, beyond)
 
-    def _posterior(self, truth: Truth, study: Study, seed: int) -> Drawn:
-        if self.method == "nuts":
-            population = self.population.rebound(study)
-            return sampled(self._repeated, population, truth, self.sampling, seed=seed, ranked=self.ranked)
+    def _fitted(self, truth: Truth, study: Study, seed: int) -> Drawn:
         how = self.sampling
         found = fit(
             self.model, study, self.method, fix=self.fix, cores=1, seed=seed, draws=how.draws, tune=how.tune,

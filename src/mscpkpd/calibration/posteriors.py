@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["LOG_DENSITY", "Drawn", "Sampling", "sampled"]
 
 LOG_DENSITY = "log density"
-LONGER = 4  # times that a study is sampled, each with twice the draws, until its draws are enough
-PER_RANK = 2.0  # effective draws for each draw that is ranked: then draws at even distances are nearly independent
+LONGER = 6  # times that chains are added to a study until its draws are enough
+PER_RANK = 1.5  # effective draws for each draw that is ranked: then draws at even distances are nearly independent
 AGREE, APART = 1.05, 1.1  # R-hat up to which draws are taken at once, and above which they never are
 
 
@@ -34,7 +34,7 @@ class Sampling:
     Attributes
     ----------
     draws, tune, chains : int
-        Of the first attempt.
+        At a time.
     target_accept : float
         Acceptance that the step size aims at, a probability.
     """
@@ -58,7 +58,7 @@ class Drawn:
     divergent : int
         Transitions that the sampler could not follow.
     attempts : int
-        How often the study was sampled, each time with twice the draws.
+        How often chains were added.
     failure : str
         Why the draws are not to be ranked; empty where they are.
     """
@@ -100,15 +100,17 @@ def sampled(
     place = truth.sampled(seen) if isinstance(seen, Population) else truth.x
     truths = {LOG_DENSITY: density(frame.find(place))[0], **truth.named}
     names = Coordinates(population).names
+    xs, logp, divergent = np.zeros((0, how.draws, density.size)), np.zeros((0, how.draws)), 0
     for attempt in range(LONGER):
-        xs, stats = density.sample(
-            draws=how.draws * 2**attempt, tune=how.tune * 2**attempt, chains=how.chains,
-            seed=seed + attempt, target_accept=how.target_accept,
-        )  # fmt: skip
+        more, stats = density.sample(
+            draws=how.draws, tune=how.tune, chains=how.chains, seed=seed + attempt, target_accept=how.target_accept
+        )
+        xs, logp = np.concatenate([xs, more]), np.concatenate([logp, stats["logp"]])
+        divergent += int(np.sum(stats["diverging"]))
         natural = density.natural(xs.reshape(-1, density.size))
         flat = {name: natural[:, k] for k, name in enumerate(names)}
         flat |= summaries_of(population, natural[:, len(names) :]) if levels else {}
-        flat[LOG_DENSITY] = stats["logp"].reshape(-1)
+        flat[LOG_DENSITY] = logp.reshape(-1)
         table, _ = diagnose({name: values.reshape(*_parts(xs.shape)) for name, values in flat.items()}, {})
         ess, apart = float(table["ess_bulk"].min()), float(table["r_hat"].max())
         if ess >= PER_RANK * ranked and apart <= AGREE:
@@ -120,7 +122,7 @@ def sampled(
         )
     elif not np.isfinite(truths[LOG_DENSITY]):
         failure = "the density at the truth is not finite"
-    return Drawn(truths, flat, int(np.sum(stats["diverging"])), attempt + 1, failure)
+    return Drawn(truths, flat, divergent, attempt + 1, failure)
 
 
 def _parts(shape: tuple[int, ...]) -> tuple[int, int]:

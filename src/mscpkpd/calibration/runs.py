@@ -62,8 +62,8 @@ def calibrate(
     method : str
         Of `fit`.
     draws, tune, chains : int
-        Of every fit. "nuts" takes twice and again twice as many where they are too few for a rank: fewer than twice
-        as many effective draws as are ranked, or chains that do not agree.
+        Of every fit. "nuts" adds as many chains again, and again, where draws are too few for a rank: fewer than 1.5
+        effective ones for each that is ranked, or parts that do not agree.
     target_accept : float
         Acceptance that the sampler's step size aims at, a probability.
     fix : mapping of str to float, optional

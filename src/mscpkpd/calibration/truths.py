@@ -14,11 +14,12 @@ from mscpkpd.errors import MscError
 from mscpkpd.fitting.coordinates import Coordinates, drawn_effects, lkj_exponents
 from mscpkpd.fitting.parametrization import as_sampled
 from mscpkpd.fitting.replicates import observe
+from mscpkpd.observations import Rows
 from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 from mscpkpd.variability import SUMMARIES
 
-__all__ = ["Truth", "drawn_truth", "from_priors", "simulated_study", "summaries_of"]
+__all__ = ["Truth", "drawn_truth", "from_priors", "simulated_rows", "simulated_study", "summaries_of"]
 
 PATIENCE = 5  # truths in a row that the solver cannot follow
 
@@ -81,13 +82,12 @@ def summaries_of(population: Population, etas: np.ndarray) -> dict[str, np.ndarr
     return found
 
 
-def drawn_truth(population: Population, rng: np.random.Generator) -> tuple[Truth, Study]:
-    """Draw a truth that can be solved, and data.
+def drawn_truth(population: Population, rng: np.random.Generator) -> tuple[Truth, np.ndarray]:
+    """Draw a truth that can be solved, with what it predicts for every row, in the units of the outputs.
 
     Parameters
     ----------
     population : Population
-        With the design; its values stand for nothing, its limits count.
     rng : numpy.random.Generator
 
     Raises
@@ -95,16 +95,64 @@ def drawn_truth(population: Population, rng: np.random.Generator) -> tuple[Truth
     MscError
         If several truths in a row could not be solved.
     """
-    problem = population.problem
     for _ in range(PATIENCE):
         truth = from_priors(population, rng)
         if population.levels:
             f = population.predict(truth.theta, truth.eta).value
         else:
-            f = problem.predict(truth.theta).value
+            f = population.problem.predict(truth.theta).value
         if np.all(np.isfinite(f)):
-            return truth, simulated_study(problem, f, problem.values(truth.theta), rng)
+            return truth, f
     raise MscError(f"{PATIENCE} truths in a row could not be solved")
+
+
+def simulated_rows(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> Rows:
+    """Rows that the model could have given in place of those of a problem, under their limits.
+
+    Parameters
+    ----------
+    problem : Problem
+        Binds the study; its values stand for nothing.
+    f : array of shape (n_rows,)
+        Predictions in the units of the outputs.
+    values : mapping of str to float
+        All parameters, in the units of the model.
+    rng : numpy.random.Generator
+        Of the noise.
+    """
+    rows = problem.rows
+    value = _observed(problem, f, values, rng)
+    value = np.where(rows.kind == "logmean", np.log(np.where(rows.kind == "logmean", value, 1.0)), value)
+    single = np.isin(rows.kind, ("value", "left", "right", "interval"))
+    low = np.where(np.isin(rows.kind, ("left", "interval")), rows.upper, rows.lloq)
+    high = np.where(rows.kind == "right", rows.lower, _upper_limits(problem))
+    below, above = single & (value < low), single & (value > high)  # no row is beyond a limit that it has not
+    kind = np.where(below, "left", np.where(above, "right", np.where(single, "value", rows.kind)))
+    value = np.where(below, low, np.where(above, high, value))
+    return replace(
+        rows, value=value, kind=kind, lower=np.where(above, high, np.nan), upper=np.where(below, low, np.nan)
+    )
+
+
+def _upper_limits(problem: Problem) -> np.ndarray:
+    """Upper limits of quantification that the rows state, in the units of the outputs."""
+    found = np.full(len(problem.rows), np.nan)
+    for i, record in enumerate(problem.study.records):
+        if record.uloq is not None:
+            output = problem.model.output(record.output)
+            found[i] = record.uloq * factor_of(output, problem.study.subject(record.subject), record)
+    return found
+
+
+def _observed(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
+    """A new observation of every row: of a mean without an sd of its own, that of as many subjects."""
+    rows = problem.rows
+    value = observe(problem, f, values, rng)
+    for i in np.flatnonzero(np.isin(rows.kind, SUMMARIES) & ~np.isfinite(rows.sd) & (rows.count > 1)):
+        noise = problem.model.output(rows.outputs[rows.output[i]]).noise
+        if noise is not None:
+            value[i] = np.mean(noise.sample(rng, np.full(int(rows.count[i]), f[i]), values))
+    return value
 
 
 def from_priors(population: Population, rng: np.random.Generator) -> Truth:
@@ -140,12 +188,9 @@ def simulated_study(problem: Problem, f: np.ndarray, values: Mapping[str, float]
         Of the noise.
     """
     study, records = problem.study, []
-    observed = observe(problem, f, values, rng)
-    for i, record in enumerate(study.records):
+    observed = _observed(problem, f, values, rng)
+    for record, y in zip(study.records, observed.tolist(), strict=True):
         output = problem.model.output(record.output)
-        y, count = float(observed[i]), record.n or 1
-        if record.kind in SUMMARIES and record.sd is None and count > 1 and output.noise is not None:
-            y = float(np.mean(output.noise.sample(rng, np.full(count, f[i]), values)))
         records.append(_measured(record, y, factor_of(output, study.subject(record.subject), record), output.unit))
     return replace(study, records=tuple(records), name=f"{study.name} SYNTHETIC", synthetic=True)
 

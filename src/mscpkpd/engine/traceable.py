@@ -10,9 +10,8 @@ import numpy as np
 from jax.scipy.special import erfcx
 
 from mscpkpd.engine.compiled import compiled
-from mscpkpd.engine.planned import pulled
 
-__all__ = ["erfcx", "linearized", "many", "mapped", "placed", "pulled", "sloped"]
+__all__ = ["erfcx", "many", "mapped", "placed", "plain", "pulled", "sloped"]
 
 Traceable = Callable[..., Any]
 
@@ -22,9 +21,17 @@ def sloped(function: Traceable, count: int) -> Traceable:
     return compiled(jax.value_and_grad(lambda *given: function(*given)[0], argnums=tuple(range(count))))
 
 
-def linearized(function: Traceable) -> Traceable:
-    """Results of a function of `x` and numbers, and what `pulled` takes with their weights for derivatives by `x`."""
-    return compiled(lambda x, *numbers: jax.vjp(lambda x: tuple(function(x, *numbers)), x))
+def plain(function: Traceable) -> Traceable:
+    """Results of a function of `x` and numbers."""
+    return compiled(function)
+
+
+def pulled(function: Traceable) -> Traceable:
+    """Derivatives by `x` of the weighted sum of the results, as a function of `x`, the weights and numbers.
+
+    The results are computed again: what a backward pass needs is dearer to hand over than to make.
+    """
+    return compiled(lambda x, weights, *numbers: jax.vjp(lambda x: tuple(function(x, *numbers)), x)[1](weights)[0])
 
 
 def many(function: Traceable, numbers: int) -> Traceable:

@@ -157,13 +157,13 @@ class Repeated:
 
             return at_once
         made, given, logp = _cut(x, logp)
-        predict = self._function(_linearized_by_jax, *_simplified(x, made))
+        graph = _simplified(x, made)
+        predict, pull = self._function(_plain_by_jax, *graph), self._function(_pulled_by_jax, *graph)
         weigh = self._function(_sloped_by_jax, [x, *given], [logp])
 
-        def sloped(x: np.ndarray) -> tuple[float, np.ndarray]:
-            predicted, back = predict(x)
-            value, (slope, *weights) = weigh(x, *predicted)
-            return float(value), np.asarray(slope + traceable.pulled(back, tuple(weights)), dtype=float)
+        def sloped(x: np.ndarray) -> tuple[Any, Any]:
+            value, (slope, *weights) = weigh(x, *predict(x))
+            return value, np.asarray(slope) + np.asarray(pull(x, tuple(weights)))
 
         return sloped
 
@@ -267,8 +267,12 @@ def _by_jax(inputs: Graph, outputs: Graph, constants: Graph) -> Callable[..., An
     return jax_funcify(graph)  # type: ignore[no-any-return]  # a function of the inputs, returning a tuple
 
 
-def _linearized_by_jax(inputs: Graph, outputs: Graph, constants: Graph) -> Callable[..., Any]:
-    return traceable.linearized(_by_jax(inputs, outputs, constants))
+def _plain_by_jax(inputs: Graph, outputs: Graph, constants: Graph) -> Callable[..., Any]:
+    return traceable.plain(_by_jax(inputs, outputs, constants))
+
+
+def _pulled_by_jax(inputs: Graph, outputs: Graph, constants: Graph) -> Callable[..., Any]:
+    return traceable.pulled(_by_jax(inputs, outputs, constants))
 
 
 def _sloped_by_jax(inputs: Graph, outputs: Graph, constants: Graph) -> Callable[..., Any]:
