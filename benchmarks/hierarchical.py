@@ -60,7 +60,7 @@ def main() -> None:
     began = time.perf_counter()
     free = [name for name in CORE if name in model.free_names]
 
-    def watch(done: int, wanted: int) -> None:
+    def watch(done: int, wanted: int, _words: str) -> None:
         if time.perf_counter() - began > LIMIT:
             raise OutOfTime(f"{done} of {wanted} draws, warm-up included, in {LIMIT:g} s")
 

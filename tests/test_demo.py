@@ -35,7 +35,7 @@ def make_it_fast(patch: pytest.MonkeyPatch, *, converged: bool = True) -> None:
             return small_fits.least_squares_shipped_mice()
         if method == "least_squares":
             return small_fits.least_squares_human()
-        options["progress"](1, 2)
+        options["progress"](1, 2, "")
         return small_fits.as_sampled(small_fits.least_squares_human(), study, converged=converged, seed=options["seed"])
 
     patch.setattr(demo_run, "fit", fit)

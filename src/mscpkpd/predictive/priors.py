@@ -15,7 +15,6 @@ from mscpkpd.fitting.coordinates import Coordinates, drawn_effects
 from mscpkpd.fitting.frame import find_frame
 from mscpkpd.fitting.parametrization import parametrized
 from mscpkpd.fitting.replicates import observe, row_frame
-from mscpkpd.fitting.tempering import prior_points
 from mscpkpd.model import Model
 from mscpkpd.population import Population, pose_population
 
@@ -138,6 +137,8 @@ def prior_predictive(
     Moshonov 2006, Bayesian Analysis 1, 893), at a level of 1 % over all of them, with the posterior approximated about
     its mode. A prior that was read from a study is replaced by its wide one where that study is among the data.
     """
+    from mscpkpd.fitting.tempering import prior_points  # PyMC is slow to load
+
     if n < FEWEST:
         raise UsageError(f"n={n} draws are too few", expected=f"at least {FEWEST}, better 500")
     population = pose_population(model, study, free, fix, random=random)
