@@ -43,7 +43,7 @@ MODEL, STUDY = "biodistribution", library_path() / "data" / "biodistribution_stu
 SEED = 20261123
 SHAPES = (1, 2, 3, 4, 5)
 THINNED = 500  # draws that predictions are made of
-WEIGHED = 1000  # draws that another number of stages is weighed from
+WEIGHED = 500  # draws that another number of stages is weighed from
 FRESH = 16  # random effects of a new study for each draw
 SPECIES = ("mouse", "rat", "human")
 LITTLE = 0.1  # share of the prior variance below which a quantity is called "prior only"
@@ -55,8 +55,8 @@ ENOUGH = 3  # groups that must inform a spread between groups before it is calle
 class Length:
     """How long chains are."""
 
-    draws: int = 400
-    tune: int = 300
+    draws: int = 1000
+    tune: int = 400
     chains: int = 4
     target_accept: float = 0.85
 
