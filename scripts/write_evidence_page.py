@@ -20,7 +20,7 @@ CALLED = {
     "toma_2009": "Toma 2009", "francois_2014": "Francois 2014", "wuttisarnwattana_2020": "Wuttisarnwattana 2020",
     "assis_2010": "Assis 2010",
 }  # fmt: skip
-MAN, RATS, MICE = "man", "rats", "mice"
+HALF = "half-life of living cells in lung [h]"
 
 
 def number(x: float) -> str:
@@ -49,6 +49,7 @@ class Numbers:
         }
         self.shape = int(read["quantities"]["stages"].min())
         self.scores, self.runs = read["scores"], read["runs"]
+        self.weighed = pd.read_csv(folder / "weighed.csv")
         self.quantities, self.shifts, self.rows = (
             read[name][read[name]["stages"] == self.shape] for name in ("quantities", "shifts", "rows")
         )
@@ -178,6 +179,19 @@ def score_table(n: Numbers) -> str:
     )
 
 
+def weighed_table(n: Numbers) -> str:
+    """Numbers of stages that were weighed, not sampled."""
+    rows = [
+        (str(row["stages"]), f"{row['pareto_k']:.2f}", "yes" if bool(row["trusted"]) else "no", f"{row['log_bayes_factor']:+.1f}",
+         interval(n.all_quantities[(n.all_quantities["stages"] == row["stages"]) & (n.all_quantities["quantity"] == HALF)].iloc[0]))
+        for _, row in n.weighed.iterrows()
+    ]  # fmt: skip
+    return table(
+        ("stages", "Pareto k of the weights", "to be trusted", "log Bayes factor against 1", f"{HALF}, median (95 %)"),
+        rows,
+    )
+
+
 def run_table(n: Numbers) -> str:
     """How the fits went."""
     rows = [
@@ -201,7 +215,7 @@ def text() -> str:
         fitted=fitted_table(n), excluded=excluded_table(n), quantities=quantity_table(n), pulls=pull_table(n),
         held_out=held_out_table(n), detection=detection_sentence(n), scores=score_table(n), runs=run_table(n),
         seed=first["seed"], version=first["mscpkpd"], shape="one stage (exponential)" if n.shape == 1 else f"{n.shape} stages",
-        findings=findings(n),
+        findings=findings(n), weighed=weighed_table(n),
     )  # fmt: skip
 
 
@@ -209,7 +223,7 @@ def findings(n: Numbers) -> str:
     """What agrees and what does not: each sentence is made from the numbers that it names."""
     mouse, rat, man = (n.quantity(f"lung share, {name}") for name in ("mouse", "rat", "human"))
     half, released = (
-        n.quantity("half-life of living cells in lung [h]"),
+        n.quantity(HALF),
         n.quantity("share of that loss released alive"),
     )
     between = n.quantity("spread of loss from lung between studies, log")
@@ -252,8 +266,10 @@ reasons that stand below, and nothing recalled is. Where the evidence does not s
 {excluded}
 
 The model is `biodistribution`: the cells and the label of `label`, DNA of dead cells, and cells arrested in a muscle bed, which
-are lost at the same rate as those in lung. The lung share varies between species and studies, the loss from lung between studies.
-Numbers that are not shared by species have a value for man and one for rodents. No prior in force was read from a study that is
+are lost at the same rate as those in lung. The lung share has a value for each species, under one wide prior; the loss from lung
+varies between studies. A spread of the lung share between studies is prior only by construction and is left out: one study informs
+it in the rat and one in man, so that a study cannot be told from its species. Other numbers that are not shared by species have a
+value for man and one for rodents. No prior in force was read from a study that is
 fitted: `k_L` and `phi_L` take their wide priors, and the fit says so.
 
 ```sh
@@ -295,7 +311,12 @@ Of the rows that say found or not, a new observation of the 95 % band holds {det
 
 ## 6. One to five stages
 
-The number of stages is the shape of death: 1 is exponential, more is later and sharper. The table has the log predictive density
+The number of stages is the shape of death: 1 is exponential, more is later and sharper. One number was sampled; the others are
+weighed from its draws, since all have the same priors.
+
+{weighed}
+
+The table has the log predictive density
 of each study by the others (higher is better). A difference of less than about 4 in all decides nothing; * marks a study
 whose weights are not to be trusted for some number of stages.
 
