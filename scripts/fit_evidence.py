@@ -55,10 +55,10 @@ ENOUGH = 3  # groups that must inform a spread between groups before it is calle
 class Length:
     """How long chains are."""
 
-    draws: int = 1000
+    draws: int = 900
     tune: int = 400
     chains: int = 4
-    target_accept: float = 0.85
+    target_accept: float = 0.95
 
 
 def load(shape: int) -> msc.Model:
@@ -431,7 +431,8 @@ def figures(tables_: Mapping[str, pd.DataFrame], shape: int, folder: Path, *, qu
     marks = Marks(quick=quick)
     save(posterior_figure(one["quantities"], marks), folder / "evidence_posterior.png")
     save(row_figure(one["rows"], marks), folder / "evidence_rows.png")
-    save(study_figure(one["shifts"], tables_["scores"], marks), folder / "evidence_studies.png")
+    if (one["shifts"]["how"] == "refit").any():  # weights alone are seldom to be trusted
+        save(study_figure(one["shifts"], tables_["scores"], marks), folder / "evidence_studies.png")
 
 
 def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
@@ -502,6 +503,8 @@ def row_figure(table: pd.DataFrame, marks: Marks) -> Figure:
                 else 1.0
             )
             for prefix, colour, lift, width, name in BANDS:
+                if prefix == "held_out_" and row["held_out"] != "refit":
+                    continue
                 style = "-" if prefix != "held_out_" or row["trusted"] in (True, "True") else ":"
                 shown_ = name if style == "-" else f"{name}: weights not to be trusted"
                 ax.plot(
