@@ -159,6 +159,17 @@ def test_diagnostics_say_in_words_what_is_wrong():
     assert "limit 0.3" in failed["e_bfmi"]
 
 
+def test_one_chain_is_no_result():
+    """Its draws may be perfect: nothing says so."""
+    rng = np.random.default_rng(1)
+    draws = {"k": rng.standard_normal((1, 1000))}
+    table, checks = diagnose(draws, {"diverging": np.zeros((1, 1000), bool), "energy": rng.standard_normal((1, 1000))})
+    failed = [check.sentence for check in checks if not check.ok]
+    assert table.loc["k", "ess_bulk"] > 400
+    assert len(failed) == 1
+    assert "nothing says whether another chain would find the same; take 4." in failed[0]
+
+
 def test_the_highest_density_interval_is_the_narrowest():
     """S8: for an exponential it starts at the smallest draws, unlike the central interval."""
     values = np.random.default_rng(1).exponential(size=20000)

@@ -135,4 +135,6 @@ def _seen(population: Population) -> tuple[Problem | Population, Frame]:
     """What a sampler of `fit` is given."""
     if population.levels:
         return parametrized(population)
+    if np.any(population.problem.rows.without_noise):  # those rows have no residuals
+        return population.problem, parametrized(population)[1]
     return population.problem, find_frame(population.problem)

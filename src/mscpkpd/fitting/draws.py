@@ -115,7 +115,6 @@ def diagnose(posterior: Draws, sample_stats: Draws) -> tuple[pd.DataFrame, tuple
 
 
 def _sampler_checks(table: pd.DataFrame, stats: Draws, draws: tuple[int, ...]) -> tuple[Check, ...]:
-    rhat, worst = float(table["r_hat"].max()), str(table["r_hat"].idxmax())
     ess = float(table[["ess_bulk", "ess_tail"]].min().min())
     diverging = int(np.sum(stats["diverging"])) if "diverging" in stats else 0
     bfmi = float(np.min(_bfmi(stats["energy"]))) if "energy" in stats else float("nan")
@@ -123,13 +122,7 @@ def _sampler_checks(table: pd.DataFrame, stats: Draws, draws: tuple[int, ...]) -
     tighter = "parts of the posterior were not reached; fix a parameter or give a tighter prior."
     return (
         _enough(draws),
-        _check(
-            "r_hat",
-            rhat <= RHAT_LIMIT,
-            f"Largest R-hat {rhat:.4f} ({worst}), limit {RHAT_LIMIT}",
-            "chains agree.",
-            more,
-        ),
+        _agreement(table["r_hat"], more),
         _check(
             "ess", ess >= ESS_LIMIT, f"Smallest effective sample size {ess:.0f}, limit {ESS_LIMIT}", "enough.", more
         ),
@@ -143,6 +136,16 @@ def _sampler_checks(table: pd.DataFrame, stats: Draws, draws: tuple[int, ...]) -
             tighter,
         ),
     )
+
+
+def _agreement(rhat: pd.Series, more: str) -> Check:
+    """R-hat compares chains: one chain has none."""
+    if not rhat.notna().any():
+        alone = "nothing says whether another chain would find the same; take 4."
+        return Check("r_hat", ok=False, sentence=f"R-hat cannot be computed from one chain or so few draws: {alone}")
+    largest = float(rhat.max())
+    finding = f"Largest R-hat {largest:.4f} ({rhat.idxmax()}), limit {RHAT_LIMIT}"
+    return _check("r_hat", largest <= RHAT_LIMIT, finding, "chains agree.", more)
 
 
 def _enough(shape: tuple[int, ...]) -> Check:
