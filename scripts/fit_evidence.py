@@ -43,7 +43,7 @@ MODEL, STUDY = "biodistribution", library_path() / "data" / "biodistribution_stu
 SEED = 20261123
 SHAPES = (1, 2, 3, 4, 5)
 THINNED = 500  # draws that predictions are made of
-WEIGHED = 1000  # draws that another number of stages is weighed from
+WEIGHED = 500  # draws that another number of stages is weighed from
 FRESH = 16  # random effects of a new study for each draw
 SPECIES = ("mouse", "rat", "human")
 LITTLE = 0.1  # share of the prior variance below which a quantity is called "prior only"
@@ -55,10 +55,10 @@ ENOUGH = 3  # groups that must inform a spread between groups before it is calle
 class Length:
     """How long chains are."""
 
-    draws: int = 400
-    tune: int = 300
+    draws: int = 900
+    tune: int = 400
     chains: int = 4
-    target_accept: float = 0.85
+    target_accept: float = 0.95
 
 
 def load(shape: int) -> msc.Model:
@@ -431,7 +431,8 @@ def figures(tables_: Mapping[str, pd.DataFrame], shape: int, folder: Path, *, qu
     marks = Marks(quick=quick)
     save(posterior_figure(one["quantities"], marks), folder / "evidence_posterior.png")
     save(row_figure(one["rows"], marks), folder / "evidence_rows.png")
-    save(study_figure(one["shifts"], tables_["scores"], marks), folder / "evidence_studies.png")
+    if (one["shifts"]["how"] == "refit").any():  # weights alone are seldom to be trusted
+        save(study_figure(one["shifts"], tables_["scores"], marks), folder / "evidence_studies.png")
 
 
 def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
@@ -502,6 +503,8 @@ def row_figure(table: pd.DataFrame, marks: Marks) -> Figure:
                 else 1.0
             )
             for prefix, colour, lift, width, name in BANDS:
+                if prefix == "held_out_" and row["held_out"] != "refit":
+                    continue
                 style = "-" if prefix != "held_out_" or row["trusted"] in (True, "True") else ":"
                 shown_ = name if style == "-" else f"{name}: weights not to be trusted"
                 ax.plot(
