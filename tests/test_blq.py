@@ -152,7 +152,13 @@ def test_both_samplers_and_searches_see_the_same_likelihood(tmp_path, noise: str
     assert by_pymc(problem) == pytest.approx(float(np.sum(rows_density(problem))), rel=1e-8)
 
 
-@pytest.mark.parametrize("noise", ["lognormal(b)", "student(a, proportional(b))", "negbinomial(a)"])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "lognormal(b)",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("student(a, proportional(b))", "negbinomial(a)")),
+    ],
+)
 def test_the_density_of_limits_compiles_for_jax(tmp_path, noise: str) -> None:
     """B11, B13: what the exact engine's samplers compile has the same value, and a finite gradient."""
     from mscpkpd.fitting.traced import teach_jax

@@ -359,6 +359,7 @@ def test_a_peak_at_the_edge_of_its_window_is_its_edge(tmp_path):
         np.testing.assert_allclose(problem.predict(problem.start).value, [height, edge], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_peaks_are_recovered(tmp_path):
     """Heights and times of peaks tell the two rates."""
     rng, rows = np.random.default_rng(2), []

@@ -26,6 +26,12 @@ RECOVERED = 0.01  # of the true value
 SHIFT = 0.3  # how far the truth lies from the start of a search, in prior SD
 
 every_design = pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.key)
+# fits of the large models in more than one species take as long as those of all other models together
+LONG = ("pbk/mouse", "pbk/rat", "pbk_homing/")
+every_design_fitted = pytest.mark.parametrize(
+    "design",
+    [pytest.param(d, marks=pytest.mark.slow if d.key.startswith(LONG) else (), id=d.key) for d in DESIGNS],
+)
 
 
 # ---- the designs cover the library
@@ -151,7 +157,7 @@ def observed(design: Design, truth: dict[str, float]) -> Study:
     return Study("simulated", (Subject("s", design.regimen, design.weight),), records, synthetic=True)
 
 
-@every_design
+@every_design_fitted
 def test_least_squares_finds_the_truth(design):
     """What the design can tell is found again from another start, to one percent."""
     model = design.load()

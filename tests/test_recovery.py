@@ -42,6 +42,7 @@ def within_99_percent(found: list[bool]) -> bool:
     return bool(low <= sum(found) <= high)
 
 
+@pytest.mark.slow
 def test_intervals_of_least_squares_hold_the_truth_and_halved_ones_do_not(tmp_path, record_property):
     """100 studies, k and F: pooled hits of 90 % intervals are binomial; with halved intervals the same test fails."""
     model, rng = toy_model(tmp_path), np.random.default_rng(100)

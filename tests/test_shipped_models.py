@@ -118,7 +118,13 @@ def test_conserved_states_lose_nothing(name, values):
     assert sympy.expand(total) == 0
 
 
-@pytest.mark.parametrize(("name", "values"), SHIPPED)
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        pytest.param(*pair, marks=pytest.mark.slow if pair[0].startswith("pbk") and pair[1] != "human_70kg" else ())
+        for pair in SHIPPED
+    ],
+)
 def test_a_dose_goes_somewhere_whole(name, values):
     model = loaded(name, values)
     for route in model.routes:
