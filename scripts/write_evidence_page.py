@@ -214,12 +214,13 @@ python scripts/fit_evidence.py        # the tables and figures of this page
 
 {runs}
 
-**How this fit was reached.** It is the sixth attempt on the same data, and the first that passed all checks; every change on the way
-was made after the checks of the attempt before had been seen. First, study effects on the lung share
-were in the model, too: R-hat 1.015, smallest ESS 117. Then a lung share for each species took their place and the spread of summed organs was held at 0.15: R-hat 1.011. Then the prior of the spread of `k_L` between studies became lognormal(0.2,
-0.7) in place of halfnormal(0.3), which excludes zero and was chosen so that chains mix: do not lean on what is learned of it. More
-draws gave R-hat 1.008 and two divergences, and a target acceptance of 0.95 none. The smallest effective sample size stands just at
-its limit of 400, and the wall time was measured on a computer that did other work, too.
+**How this fit was reached.** It is the sixth attempt on the same data, and the first that passed all checks; every change
+on the way was made after the checks of the attempt before had been seen. First, study effects on the lung share were in the
+model, too: R-hat 1.015, smallest ESS 117. Then a lung share for each species took their place and the spread of summed
+organs was held at 0.15: R-hat 1.011. Then the prior of the spread of `k_L` between studies became lognormal(0.2, 0.7) in
+place of halfnormal(0.3), which excludes zero and was chosen so that chains mix: do not lean on what is learned of it. More
+draws gave R-hat 1.008 and two divergences, and a target acceptance of 0.95 none. The smallest effective sample size stands
+just at its limit of 400, and the wall time was measured on a computer that did other work, too.
 
 ## 2. What the evidence says
 
