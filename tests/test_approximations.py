@@ -158,10 +158,10 @@ def test_pareto_weights_are_those_of_arviz():
             from arviz_stats.base import array_stats
 
             reference, shape = array_stats.psislw(-logs)
-        # ArviZ 1 counts the tail a little differently
-        near, close = (1e-6, 1e-10) if arviz.__version__.startswith("0.") else (0.05, 2e-3)
+        # ArviZ 1 counts the tail a little differently: its shape and its largest weights are within 5 % of these
+        near, close = (1e-6, 1e-7) if arviz.__version__.startswith("0.") else (0.05, 0.05)
         assert k == pytest.approx(float(shape), rel=near)
-        np.testing.assert_allclose(weights, np.exp(np.asarray(reference)), atol=close)
+        np.testing.assert_allclose(weights, np.exp(np.asarray(reference)), rtol=close, atol=1e-10)
 
 
 def test_an_approximation_that_misses_the_posterior_says_so():
