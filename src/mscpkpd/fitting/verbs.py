@@ -6,8 +6,9 @@ As `model.verbs` does for a model: a fit knows its draws and its data, and ``fit
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mscpkpd.model.verbs import verb as verb_of
 
 if TYPE_CHECKING:  # the types in the signatures of these verbs
     from matplotlib.figure import Figure
@@ -33,6 +34,4 @@ def verb(name: str) -> Callable[..., Any]:
     name : str
         A key of `VERBS`.
     """
-    module, _, function = VERBS[name].partition(":")
-    loaded: Callable[..., Any] = getattr(import_module(module), function)
-    return loaded
+    return verb_of(name, VERBS)

@@ -6,7 +6,7 @@ is nevertheless what people look for, and the table below is all that it takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,16 @@ VERBS = {
 }
 
 
-def verb(name: str) -> Callable[..., Any]:
+def verb(name: str, verbs: Mapping[str, str] = VERBS) -> Callable[..., Any]:
     """Load the function behind a verb.
 
     Parameters
     ----------
     name : str
-        A key of `VERBS`.
+        A key of `verbs`.
+    verbs : mapping of str to str
+        Module and function of each; another row may have a table of its own.
     """
-    module, _, function = VERBS[name].partition(":")
+    module, _, function = verbs[name].partition(":")
     loaded: Callable[..., Any] = getattr(import_module(module), function)
     return loaded
