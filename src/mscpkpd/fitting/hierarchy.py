@@ -99,7 +99,7 @@ def _of_cases(population: Population, value: Any) -> Any:
     if pt.as_tensor_variable(value).ndim == 0:
         return value
     points = population.problem.rows.points
-    first = [points.row[np.flatnonzero(population.point_case == c)[0]] for c in range(len(population.group))]
+    first = points.row[np.unique(population.point_case, return_index=True)[1]]  # a row of each case
     order = {subject.id: k for k, subject in enumerate(population.problem.study.subjects)}
     return value[np.array([order[population.problem.rows.subject[row]] for row in first])]
 

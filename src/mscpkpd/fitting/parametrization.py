@@ -28,7 +28,7 @@ MOST_COORDINATES = 20
 
 
 def draw_names(population: Population) -> tuple[str, ...]:
-    """Names of what a sampler draws: `Coordinates.names`, then every random effect."""
+    """Names of what a sampler draws: `Coordinates.names`, then every random effect, if there is one."""
     return (*Coordinates(population).names, *population.eta_names)
 
 

@@ -124,7 +124,7 @@ def found_by_paths(population: Population, seed: int, how: Sampling, progress: P
     picked = np.random.default_rng([seed, paths]).choice(len(x), size=wanted, p=weights)
     values = natural[picked].reshape(how.chains, how.draws, -1)
     effective = float(1.0 / np.sum(weights**2))
-    names = draw_names(chosen) if chosen.levels else chosen.problem.names
+    names = draw_names(chosen)
     return Drawn(
         chosen,
         {name: values[..., j] for j, name in enumerate(names)},

@@ -75,7 +75,7 @@ class Runs:
 
     def run(self, say: Say) -> list[tuple[int, Run, np.ndarray]]:
         """Number, run, and its particles on their natural scale."""
-        size = len(draw_names(self.population)) if self.population.levels else len(self.population.problem.names)
+        size = len(draw_names(self.population))
         density = LogDensity(self.population, Frame(np.zeros(size), np.eye(size)))
         found = []
         for number in self.numbers:
@@ -112,7 +112,7 @@ def led_from_prior(population: Population, seed: int, how: Sampling, progress: P
     jobs = [Runs(population, tuple(range(w, how.chains, workers)), seed, how.draws) for w in range(workers)]
     ended = sorted((run for part in run_jobs(jobs, report) for run in part), key=lambda run: run[0])
     natural = np.stack([each[2] for each in ended])
-    names = draw_names(population) if population.levels else population.problem.names
+    names = draw_names(population)
     values = {name: natural[..., k] for k, name in enumerate(names)}
     table, checks = diagnose(values, {})
     logs = np.array([each[1].log_evidence for each in ended])
