@@ -16,7 +16,7 @@ from mscpkpd.counted import counted_rows, deviance_residuals
 from mscpkpd.data import study_from_frame
 from mscpkpd.errors import DataError, MscError, UsageError
 from mscpkpd.fitting.api import fit
-from mscpkpd.fitting.densities import densities
+from mscpkpd.fitting.densities import densities, spread_of
 from mscpkpd.fitting.hierarchy import build_hierarchy
 from mscpkpd.fitting.replicates import observe, shown
 from mscpkpd.model import Covariance, Variability
@@ -24,6 +24,7 @@ from mscpkpd.population import pose_population
 from mscpkpd.problem import pose
 from test_evidence import within
 from test_quantities import by_numpy, by_pymc, check_gradients, posed
+from toy import toy_model
 
 BASE = {"subject": "m1", "time_unit": "h", "route": "iv", "dose": 1000, "dose_unit": "cells"}
 
@@ -526,3 +527,22 @@ def test_residuals_of_counts_say_how_far_the_density_is_below_its_maximum(tmp_pa
         assert 0.5 * residual[0] ** 2 == pytest.approx(below[0], rel=1e-9)
         up, down = (deviance_residuals(problem, (1 + s * 1e-6) * shift * f, values, mine)[0] for s in (1, -1))
         assert slope[0] == pytest.approx((up - down)[0] / (2e-6 * shift * f[0]), rel=1e-5)
+
+
+# ---- new observations ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", ["additive(a)", "proportional(b)", "lognormal(b)", "boxcox(b, 0.4)", "student(b, 4)"])
+def test_new_means_without_an_sd_are_of_as_many_subjects_as_the_row(tmp_path, noise):
+    """B16: they spread about the prediction as the density of the row says, the scale of its error being its own."""
+    row = {"output": "conc", "time": 2.0, "value": 50.0, "unit": "cells/mL", "stat": "mean"}
+    rows = [{**row, "subject": f"of {n}", "n": n} for n in (2, 50)]
+    problem = pose(toy_model(tmp_path, noise), frame(rows))
+    f, values = problem.predict(problem.start).value, problem.values(problem.start)
+    rng = np.random.default_rng(2)
+    drawn = np.array([observe(problem, f, values, rng) for _ in range(4000)])
+    spread, _ = spread_of(problem, f, values)
+    form = problem.model.output("conc").noise
+    error = np.array([form.scaled(y, values) - form.scaled(f, values) for y in drawn])
+    np.testing.assert_allclose(error.std(axis=0), spread, rtol=4 / np.sqrt(2 * 4000))
+    assert spread[0] == pytest.approx(5 * spread[1])

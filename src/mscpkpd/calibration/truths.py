@@ -121,7 +121,7 @@ def simulated_rows(problem: Problem, f: np.ndarray, values: Mapping[str, float],
         Of the noise.
     """
     rows = problem.rows
-    value = _observed(problem, f, values, rng)
+    value = observe(problem, f, values, rng)
     value = np.where(rows.kind == "logmean", np.log(np.where(rows.kind == "logmean", value, 1.0)), value)
     single = np.isin(rows.kind, ("value", "left", "right", "interval"))
     low = np.where(np.isin(rows.kind, ("left", "interval")), rows.upper, rows.lloq)
@@ -142,17 +142,6 @@ def _upper_limits(problem: Problem) -> np.ndarray:
             output = problem.model.output(record.output)
             found[i] = record.uloq * factor_of(output, problem.study.subject(record.subject), record)
     return found
-
-
-def _observed(problem: Problem, f: np.ndarray, values: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """A new observation of every row: of a mean without an sd of its own, that of as many subjects."""
-    rows = problem.rows
-    value = observe(problem, f, values, rng)
-    for i in np.flatnonzero(np.isin(rows.kind, SUMMARIES) & ~np.isfinite(rows.sd) & (rows.count > 1)):
-        noise = problem.model.output(rows.outputs[rows.output[i]]).noise
-        if noise is not None:
-            value[i] = np.mean(noise.sample(rng, np.full(int(rows.count[i]), f[i]), values))
-    return value
 
 
 def from_priors(population: Population, rng: np.random.Generator) -> Truth:
@@ -188,7 +177,7 @@ def simulated_study(problem: Problem, f: np.ndarray, values: Mapping[str, float]
         Of the noise.
     """
     study, records = problem.study, []
-    observed = _observed(problem, f, values, rng)
+    observed = observe(problem, f, values, rng)
     for record, y in zip(study.records, observed.tolist(), strict=True):
         output = problem.model.output(record.output)
         records.append(_measured(record, y, factor_of(output, study.subject(record.subject), record), output.unit))

@@ -11,6 +11,7 @@ from mscpkpd.counted import probabilities
 from mscpkpd.fitting.draws import INTERVAL
 from mscpkpd.observations import Rows
 from mscpkpd.problem import Problem
+from mscpkpd.variability import SUMMARIES
 
 __all__ = ["observe", "row_frame", "shown"]
 
@@ -33,8 +34,13 @@ def observe(
             rest = own & ((rows.kind == "logmean") == of_log)
             error = rng.standard_normal(int(rest.sum())) * rows.sd[rest] / np.sqrt(rows.count[rest])
             out[rest] = f[rest] * np.exp(error) if of_log else f[rest] + error
-        rest = mine & ~own
-        if noise is not None and np.any(rest):
+        if noise is None:
+            continue
+        # B16: a mean without an sd has the variance of the noise over the number of its subjects
+        rest = mine & ~own & np.isin(rows.kind, SUMMARIES)
+        out[rest] = noise.moved(f[rest], rng.standard_normal(int(rest.sum())) / np.sqrt(rows.count[rest]), values)
+        rest = mine & ~own & ~rest
+        if np.any(rest):
             place = np.cumsum(rest) - 1  # of each row among these
             ahead = before[rest]
             ahead = np.where((ahead >= 0) & rest[ahead], place[ahead], -1)
