@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import textwrap
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from mscpkpd.engine import compiled as compiling
 
 FITS, FIRST = 1000, 100
 GROWTH = 1.1  # resident memory after the last fit over that after fit 100
@@ -55,3 +60,24 @@ def test_fits_of_different_data_leave_no_memory_behind(held):
     assert done.returncode == 0, done.stderr
     early, late = map(int, done.stdout.split())
     assert late < GROWTH * early, f"{early} kB after {FIRST} fits, {late} kB after {FITS}"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="maps of memory are read from /proc")
+def test_what_is_compiled_is_forgotten_before_no_more_memory_can_be_mapped(monkeypatch):
+    """A process may map some 65,000 pieces of memory; programs that are forgotten are compiled again when asked for."""
+    room, most = 300, compiling._most_maps()
+    limit = compiling._mapped() + room
+
+    def steps(k: int):
+        return lambda x: functools.reduce(lambda y, i: jnp.cumsum(jnp.sin(k * y + i))[::-1], range(10), x)
+
+    functions = [compiling.compiled(steps(k)) for k in range(30)]
+    monkeypatch.setattr(compiling, "MOST_MAPPED", limit / most)
+    x, mapped, found = np.ones(5), [], []
+    for function in functions:
+        found.append(float(function(x)[0]))
+        mapped.append(compiling._mapped())
+    largest = max(np.diff(mapped))
+    assert room < largest * len(functions), "too few programs to need the room"
+    assert max(mapped) < limit + 2 * largest
+    assert [float(function(x)[0]) for function in functions] == found

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
@@ -22,6 +26,8 @@ from mscpkpd.engine.propagator import SPARE, block_states, gains, product
 from mscpkpd.engine.traced import Equations, Rank
 
 __all__ = ["Found", "Inputs", "Layout", "Task", "calling", "compiled", "exchanged", "solved"]
+
+MOST_MAPPED = 0.5  # share of what the system allows
 
 
 def _settle() -> None:
@@ -121,8 +127,50 @@ class Task(NamedTuple):
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first use with arrays of one shape; what XLA tries longest hardly makes this code any faster."""
-    return jax.jit(function, compiler_options={"xla_llvm_disable_expensive_passes": True})
+    """Compile at the first use with arrays of one shape.
+
+    What is compiled is forgotten, to be compiled again when it is asked for, where this process has little room left.
+    """
+    made = jax.jit(function, compiler_options=_options())
+    _made.add(made)
+    return made
+
+
+@lru_cache(maxsize=1)
+def _options() -> dict[str, bool]:
+    """What XLA need not try: passes that hardly make this code faster, and a module for each of its operations."""
+    found = {"xla_llvm_disable_expensive_passes": True}
+    one_by_one = {"xla_cpu_use_fusion_emitters": False}
+    with suppress(RuntimeError):  # later versions do not know it
+        jax.jit(lambda: 0.0, compiler_options=one_by_one).lower().compile()
+        found |= one_by_one
+    return found
+
+
+_made: WeakSet[Any] = WeakSet()
+
+
+def _make_room(event: str, duration_secs: float, **_: object) -> None:  # noqa: ARG001 - as JAX calls it
+    """Forget what has been compiled before the system refuses to map more memory, which would end the process."""
+    if event.endswith("backend_compile_duration") and _mapped() > MOST_MAPPED * _most_maps():
+        for each in list(_made):
+            each.clear_cache()
+
+
+def _mapped() -> int:
+    """How many pieces of memory this process has mapped; every compiled program takes some hundreds."""
+    maps = Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.is_file() else 0
+
+
+@lru_cache(maxsize=1)
+def _most_maps() -> int:
+    """How many the system lets it map."""
+    limit = Path("/proc/sys/vm/max_map_count")
+    return int(limit.read_text()) if limit.is_file() else 65530
+
+
+jax.monitoring.register_event_duration_secs_listener(_make_room)
 
 
 def calling(call: Callable[[], None]) -> Callable[[Any], Any]:
