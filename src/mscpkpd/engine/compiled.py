@@ -17,15 +17,13 @@ from weakref import WeakSet
 import jax
 import jax.monitoring
 import jax.numpy as jnp
-import numpy as np
-from jax.experimental import io_callback
 
 from mscpkpd.engine.cascade import Events, Series, following_states, spread
 from mscpkpd.engine.mesh import Mesh
 from mscpkpd.engine.propagator import SPARE, block_states, gains, product
 from mscpkpd.engine.traced import Equations, Rank
 
-__all__ = ["Found", "Inputs", "Layout", "Task", "calling", "compiled", "exchanged", "solved"]
+__all__ = ["Found", "Inputs", "Layout", "Task", "compiled", "exchanged", "solved"]
 
 MOST_MAPPED = 0.5  # share of what the system allows
 
@@ -171,17 +169,6 @@ def _most_maps() -> int:
 
 
 jax.monitoring.register_event_duration_secs_listener(_make_room)
-
-
-def calling(call: Callable[[], None]) -> Callable[[Any], Any]:
-    """A function that passes a number on and calls `call` whenever it is computed, also when it is compiled."""
-    number = jax.eval_shape(lambda: jnp.zeros(()))
-
-    def said(value: Any) -> np.ndarray:
-        call()
-        return np.asarray(value, dtype=float)
-
-    return lambda x: io_callback(said, number, x)
 
 
 def solved(task: Task, inputs: Inputs, layout: Layout) -> Found:

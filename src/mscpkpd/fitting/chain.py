@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from mscpkpd.problem import Problem
 __all__ = ["Chains", "compile_problem", "run_leg"]
 
 EVERY_SECONDS = 1.0
-TOLL = "draws_passed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,28 +55,10 @@ class Chains:
 
 
 def compile_problem(problem: Problem | Population, frame: Frame, passed: Callable[[], None]) -> Any:
-    """Compile the PyMC model of a problem in a frame for the sampler; `passed` is called at each draw.
+    """Compile the log density of a problem in a frame for the sampler; `passed` is called at each draw."""
+    from mscpkpd.fitting.repeated import Repeated  # PyMC and JAX are slow to load
 
-    What the exact engine solves becomes one compiled function; everything else calls back into Python.
-    """
-    import nutpie
-    import pymc
-
-    from mscpkpd.fitting.bayes import THETA, build_pymc
-    from mscpkpd.fitting.hierarchy import build_hierarchy
-    from mscpkpd.fitting.op import TollOp
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba announces that it calls back into Python for the prediction
-        model = build_hierarchy(problem, frame) if isinstance(problem, Population) else build_pymc(problem, frame)
-        with model:
-            pymc.Deterministic(TOLL, TollOp(passed)(model[THETA][0]))
-        if problem.sampled_by == "stiff":
-            return nutpie.compile_pymc_model(model, backend="numba")
-        from mscpkpd.fitting.traced import teach_jax
-
-        teach_jax()
-        return nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax", freeze_model=False)
+    return Repeated().density(problem, frame).for_sampler(passed)
 
 
 def run_leg(compiled: Any, leg: Leg, place: Place, target_accept: float) -> None:
@@ -106,9 +86,7 @@ def run_leg(compiled: Any, leg: Leg, place: Place, target_accept: float) -> None
 
 def begun_at(compiled: Any, start: np.ndarray) -> Any:
     """The same compiled model, whose chains begin at a point without jitter."""
-    # nutpie has one name for it in what numba compiled, and another in what JAX compiled
-    begin = next(each.name for each in fields(compiled) if each.name in ("initial_point_func", "_make_initial_points"))
-    return replace(compiled, **{begin: lambda _: start.copy()})
+    return replace(compiled, _make_initial_points=lambda _: start.copy())
 
 
 class _Meter:

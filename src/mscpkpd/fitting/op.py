@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from pytensor.graph.op import Op
 from mscpkpd.population import Population
 from mscpkpd.problem import Problem
 
-__all__ = ["CaseOp", "PredictionOp", "TollOp"]
+__all__ = ["CaseOp", "PredictionOp"]
 
 
 class PredictionOp(Op):
@@ -97,38 +96,6 @@ class CaseOp(Op):
     def L_op(self, inputs: list[Variable], outputs: list[Variable], output_grads: list[Variable]) -> list[Variable]:  # noqa: N802
         """Vector-Jacobian product (PyTensor 2)."""
         return self.pullback(inputs, outputs, output_grads)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class TollOp(Op):
-    """Pass a number on and say that it passed.
-
-    As a deterministic of a model it is computed once per draw, warm-up included, which tells how far a sampler is.
-
-    Parameters
-    ----------
-    passed : callable
-        Called without arguments at each draw.
-    """
-
-    __props__ = ()
-
-    def __init__(self, passed: Callable[[], None]) -> None:
-        self.passed = passed
-
-    def make_node(self, x: Any) -> Apply:
-        """One number in, the same number out."""
-        return Apply(self, [pt.as_tensor_variable(x)], [pt.dscalar()])
-
-    def perform(self, node: Apply, inputs: list[np.ndarray], output_storage: list[list[np.ndarray]]) -> None:  # noqa: ARG002
-        """Report and pass on."""
-        self.passed()
-        output_storage[0][0] = np.asarray(inputs[0], dtype=float)
 
     def __hash__(self) -> int:
         return id(self)

@@ -1,4 +1,4 @@
-"""Posteriors of many studies of one design: a log density that is compiled once and given the numbers of each study.
+"""Compiled log densities for samplers; for many studies of one design one that is given the numbers of each study.
 
 To compile a log density takes seconds, to evaluate it less than a millisecond. The PyMC model of every study is built
 by the code that `fit` uses; where its graph has the structure of one that is compiled already, only its constant
@@ -8,7 +8,7 @@ arrays, which hold the data and the frame, are put into that one.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +65,8 @@ class Density:
             What the sampler says of each draw, and its log density as "logp".
         """
         import nutpie
-        from nutpie.compiled_pyfunc import from_pyfunc
 
-        model = from_pyfunc(
-            self.size, lambda: self.__call__, lambda *_: _itself, [np.dtype("float64")], [(self.size,)], [FRAME],
-            make_initial_point_fn=self._start,
-        )  # fmt: skip
+        model = self._giving(lambda x: {FRAME: np.array(x)}, {FRAME: self.size})
         values, statistics = [], []
         for stream in np.random.SeedSequence(seed).spawn(chains):
             trace = nutpie.sample(
@@ -84,6 +80,24 @@ class Density:
             name: np.concatenate([each[name] for each in statistics]) for name in statistics[0]
         }
 
+    def for_sampler(self, passed: Callable[[], None]) -> Any:
+        """What nutpie samples: each draw in coordinates and on natural scales; `passed` is called at each."""
+
+        def draw(x: np.ndarray) -> dict[str, np.ndarray]:
+            passed()
+            return {FRAME: np.array(x), THETA: self.natural(x[None])[0]}
+
+        return self._giving(draw, {FRAME: self.size, THETA: self.natural(np.zeros((1, self.size))).shape[1]})
+
+    def _giving(self, draw: Callable[[np.ndarray], dict[str, np.ndarray]], kept: Mapping[str, int]) -> Any:
+        """A model for nutpie that keeps of each draw what a function makes of it: arrays of known names and sizes."""
+        from nutpie.compiled_pyfunc import from_pyfunc
+
+        return from_pyfunc(
+            self.size, lambda: self.__call__, lambda *_: draw, [np.dtype("float64")] * len(kept),
+            [(size,) for size in kept.values()], list(kept), make_initial_point_fn=self._start,
+        )  # fmt: skip
+
     def _start(self, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         point = rng.uniform(-1.0, 1.0, self.size)
@@ -93,10 +107,6 @@ class Density:
                 return point
             point = 0.5 * point
         return np.zeros(self.size)
-
-
-def _itself(x: np.ndarray) -> dict[str, np.ndarray]:
-    return {FRAME: np.array(x)}
 
 
 class Repeated:

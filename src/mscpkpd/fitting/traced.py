@@ -13,9 +13,8 @@ import numpy as np
 from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.scalar.math import Erfcx
 
-from mscpkpd.engine.compiled import calling
 from mscpkpd.engine.traceable import erfcx
-from mscpkpd.fitting.op import CaseOp, PredictionOp, TollOp
+from mscpkpd.fitting.op import CaseOp, PredictionOp
 
 __all__ = ["teach_jax"]
 
@@ -24,7 +23,6 @@ def teach_jax() -> None:
     """Register the operations of this package; more than once is as good as once."""
     jax_funcify.register(PredictionOp, _predictions)
     jax_funcify.register(CaseOp, _cases)
-    jax_funcify.register(TollOp, _toll)
     jax_funcify.register(Erfcx, _scaled_tail)
 
 
@@ -48,11 +46,6 @@ def _cases(op: CaseOp, **_: Any) -> Callable[[Any], tuple[Any, Any]]:
         return points(values), unused
 
     return predicted
-
-
-def _toll(op: TollOp, **_: Any) -> Callable[[Any], Any]:
-    """Pass a number on and say that it passed."""
-    return calling(op.passed)
 
 
 def _scaled_tail(op: Erfcx, **_: Any) -> Callable[[Any], Any]:  # noqa: ARG001
