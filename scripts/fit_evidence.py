@@ -1,16 +1,15 @@
 # ruff: noqa: INP001, T201 (a script, not a package; it says how far it is)
-"""Fit the published evidence on biodistribution, leave out each study in turn, and write tables and figures.
+"""Fit the published evidence on biodistribution, all of it and without each study, and write tables.
 
-    python scripts/fit_evidence.py                    # about 12 minutes of processor time for each number of stages
-    python scripts/fit_evidence.py --quick --out DIR  # the same steps with few draws: QUICK, not a result
-    python scripts/fit_evidence.py --figures          # the figures alone, from the tables that are there
+    python scripts/fit_evidence.py --runs DIR                      # one fit of all studies
+    python scripts/fit_evidence.py --runs DIR --refit              # and one without each of them
+    python scripts/fit_evidence.py --runs DIR --refit --stages 2 3 4 5   # and other numbers of stages
+    python scripts/fit_evidence.py --quick --out DIR               # few draws: QUICK, not a result
 
-Tables go to docs/evidence, figures to docs/figures; docs/evidence_fit.md shows both, and a test holds its numbers to
-the tables. Same seed and versions, same tables. A fit that has not converged is refused, but for --quick.
-
-A study is left out by weighing the draws, its own random effects integrated out: p(theta | others) is proportional to
-p(theta | all)/p(study | theta). Where the Pareto k of the weights is over its limit the answer is marked as not to be
-trusted, and `--refit STUDY` samples without the study instead.
+Tables go to docs/evidence; `draw_evidence.py` and `write_evidence_page.py` make figures and page of them, and a test
+holds the page to them. A fit that is in DIR is read, not made again, so that all of it can be done in parts. Same seed
+and versions, same draws. The fit of all studies is refused unless it converged; one without a study, or of another
+number of stages, is kept in the tables as not converged, and nothing is shown of it.
 """
 
 from __future__ import annotations
@@ -21,30 +20,27 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from scipy.special import gammaincinv, logsumexp
+from scipy.optimize import brentq
+from scipy.special import expit, gammaincinv
 
 import mscpkpd as msc
 from mscpkpd.data import study_from_frame
-from mscpkpd.diagnostics.leave_out import limit_of, smoothed
 from mscpkpd.fitting.densities import densities
 from mscpkpd.fitting.replicates import observe, shown
 from mscpkpd.modelfile import library_path
-from mscpkpd.plots.style import AXIS, DATA, FIT, INK, MUTED, PRIOR, Marks, finish, legend_of, save, sheet
 from mscpkpd.population import Population, pose_population
 
 ROOT = Path(__file__).parents[1]
-TABLES, FIGURES = ROOT / "docs" / "evidence", ROOT / "docs" / "figures"
+TABLES = ROOT / "docs" / "evidence"
 MODEL, STUDY = "biodistribution", library_path() / "data" / "biodistribution_study.csv"
 SEED = 20261123
-SHAPES = (1, 2, 3, 4, 5)
-THINNED = 500  # draws that predictions are made of
-WEIGHED = 500  # draws that another number of stages is weighed from
-FRESH = 16  # random effects of a new study for each draw
+SHAPES = (2, 3, 4, 5)
+THINNED = 1000  # draws that predictions and ratios of evidence are made of
 SPECIES = ("mouse", "rat", "human")
 LITTLE = 0.1  # share of the prior variance below which a quantity is called "prior only"
 TIMES = "times.json"  # beside a kept fit: seconds of clock and of processor
@@ -70,6 +66,11 @@ def evidence(without: str = "") -> msc.Study:
     """All studies but one."""
     table = pd.read_csv(STUDY, dtype=str, keep_default_na=False)
     return study_from_frame(table[table["study"] != without], name="biodistribution_study")
+
+
+def studies() -> tuple[str, ...]:
+    """All of them."""
+    return tuple(dict.fromkeys(record.study for record in evidence().records))
 
 
 # ---- draws in the terms of the whole evidence ------------------------------------------------------------------------
@@ -150,11 +151,10 @@ def of_priors(population: Population, count: int) -> Draws:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """What draws say of every row: expectation, a new observation, log density; each of shape (draw, row)."""
+    """What draws say of every row: expectation, and a new observation; each of shape (draw, row)."""
 
     expected: np.ndarray
     new: np.ndarray
-    log_density: np.ndarray
 
 
 def predicted(draws: Draws, eta: np.ndarray, rng: np.random.Generator) -> Predicted:
@@ -162,34 +162,8 @@ def predicted(draws: Draws, eta: np.ndarray, rng: np.random.Generator) -> Predic
     problem, found = draws.population.problem, []
     for theta, own in zip(draws.theta, eta, strict=True):
         f, values = draws.population.predict(theta, own).value, problem.values(theta)
-        found.append((shown(problem, f, values), observe(problem, f, values, rng), densities(problem, f, values).value))
+        found.append((shown(problem, f, values), observe(problem, f, values, rng)))
     return Predicted(*(np.array(part) for part in zip(*found, strict=True)))
-
-
-@dataclass(frozen=True, eq=False)
-class LeftOut:
-    """Every study left out, by weighing draws: log weights of shape (draw, study), Pareto k and elpd by study."""
-
-    studies: tuple[str, ...]
-    weights: np.ndarray
-    k: np.ndarray
-    elpd: np.ndarray
-    limit: float
-    new: tuple[Predicted, ...]  # with effects of new studies
-
-
-def leave_out(draws: Draws, base: np.ndarray | float = 0.0) -> LeftOut:
-    """Leave out each study in turn; `base` are the log weights of draws of another number of stages."""
-    rng = np.random.default_rng(SEED + 1)
-    new = tuple(predicted(draws, draws.fresh(rng), rng) for _ in range(FRESH))
-    own = [record.study for record in draws.population.problem.study.records]
-    studies = tuple(dict.fromkeys(own))
-    mine = np.array([[name == study for study in studies] for name in own], dtype=float)
-    each = np.stack([one.log_density @ mine for one in new])  # (fresh, draw, study)
-    marginal = logsumexp(each, axis=0) - np.log(FRESH)
-    weights, k = smoothed(np.reshape(base, (-1, 1)) - marginal)
-    elpd = logsumexp(weights + marginal, axis=0)
-    return LeftOut(studies, weights, k, elpd, limit_of(len(draws)), new)
 
 
 # ---- quantities of the page ------------------------------------------------------------------------------------------
@@ -219,29 +193,24 @@ def straight(name: str, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(values / (1 - values)) if share else np.log(values))
 
 
-def band(values: np.ndarray, prefix: str = "", weights: np.ndarray | None = None) -> dict[str, float]:
-    """Median and 95 % interval, of draws with log weights where given."""
-    order = np.argsort(values)
-    share = np.full(len(values), 1 / len(values)) if weights is None else np.exp(weights[order])
-    below = np.cumsum(share) - 0.5 * share
-    low, middle, high = np.interp([0.025, 0.5, 0.975], below / share.sum(), values[order])
+def band(values: np.ndarray, prefix: str = "") -> dict[str, float]:
+    """Median and 95 % interval."""
+    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
     return {f"{prefix}median": float(middle), f"{prefix}lower": float(low), f"{prefix}upper": float(high)}
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def quantity_table(shape: int, after: Draws, before: Draws, weights: np.ndarray | None = None) -> pd.DataFrame:
-    """Each quantity with prior, posterior and what was learned; with log weights of draws if given."""
+def quantity_table(shape: int, after: Draws, before: Draws) -> pd.DataFrame:
+    """Each quantity with prior, posterior and what was learned."""
     prior = quantities(shape, before)
     rows = []
     for name, values in quantities(shape, after).items():
-        here = straight(name, values)
-        share = np.full(len(here), 1 / len(here)) if weights is None else np.exp(weights)
-        learned = 1.0 - float(share @ (here - share @ here) ** 2 / np.var(straight(name, prior[name])))
+        learned = 1.0 - float(np.var(straight(name, values)) / np.var(straight(name, prior[name])))
         rows.append(
-            {"stages": shape, "quantity": name, **band(prior[name], "prior_"), **band(values, "", weights),
-             "learned": learned, "verdict": verdict(name, learned)}
+            {"stages": shape, "quantity": name, **band(prior[name], "prior_"), **band(values), "learned": learned,
+             "verdict": verdict(name, learned)}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -253,56 +222,39 @@ def verdict(name: str, learned: float) -> str:
     return "prior only" if learned < LITTLE else "learned"
 
 
-def shift_table(shape: int, draws: Draws, left: LeftOut, refitted: Mapping[str, Draws]) -> pd.DataFrame:
+def shift_table(shape: int, draws: Draws, refitted: Mapping[str, Draws]) -> pd.DataFrame:
     """Each quantity without each study; `shift` in posterior SD of all studies, on the straight scale."""
-    rows = []
-    whole = quantities(shape, draws)
-    for j, study in enumerate(left.studies):
-        again = quantities(shape, refitted[study]) if study in refitted else None
+    rows, whole = [], quantities(shape, draws)
+    for study, other in refitted.items():
+        again = quantities(shape, other)
         for name, values in whole.items():
-            at = straight(name, values)
-            moved = np.mean(straight(name, again[name])) if again else np.exp(left.weights[:, j]) @ at
-            found = band(again[name]) if again else band(values, weights=left.weights[:, j])
-            rows.append(
-                {"stages": shape, "quantity": name, "without": study, **found, "shift": (moved - at.mean()) / at.std(),
-                 "how": "refit" if again else "weights", "pareto_k": left.k[j],
-                 "trusted": bool(again) or left.k[j] <= left.limit}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+            at, moved = straight(name, values), straight(name, again[name])
+            shift = (moved.mean() - at.mean()) / at.std()
+            rows.append({"stages": shape, "quantity": name, "without": study, **band(again[name]), "shift": shift})
+    return pd.DataFrame(rows, columns=["stages", "quantity", "without", "median", "lower", "upper", "shift"])
 
 
-def row_table(draws: Draws, left: LeftOut, before: Draws, refitted: Mapping[str, Draws]) -> pd.DataFrame:
-    """Every row beside its prior prediction, its fit, and its prediction by the other studies."""
+def row_table(draws: Draws, before: Draws, refitted: Mapping[str, Draws]) -> pd.DataFrame:
+    """Every row beside its prior prediction, its fit, and its prediction by the other studies where there is one."""
     table = pd.read_csv(STUDY, keep_default_na=False, dtype=str)
     bound, rng = draws.population.problem.rows, np.random.default_rng(SEED + 2)
     observed = pd.to_numeric(table["value"]).to_numpy()
     factor = np.where(bound.value == 0, 1.0, observed / np.where(bound.value == 0, 1.0, bound.value))
     prior, fitted = predicted(before, before.eta, rng), predicted(draws, draws.eta, rng)
-    again = {study: predicted(one, one.fresh(rng, study), rng) for study, one in refitted.items()}
+    held_out = {study: predicted(one, one.fresh(rng, study), rng) for study, one in refitted.items()}
     found = []
     for k, row in enumerate(table.to_dict("records")):
-        j = left.studies.index(row["study"])
         cell = {name: row[name] for name in ("fact", "study", "species", "organ", "output", "quantity", "time")}
         cell |= {"observed": observed[k], "observed_lower": row["lower"], "observed_upper": row["upper"],
                  "sd": row["sd"], "n": row["n"], "unit": row["unit"]}  # fmt: skip
-        cell |= band(prior.expected[:, k] * factor[k], "prior_") | band(fitted.expected[:, k] * factor[k], "fitted_")
-        one = again.get(row["study"])
-        chosen = one or left.new[0]
-        weights = None if one else left.weights[:, j]
-        cell |= band(chosen.expected[:, k] * factor[k], "held_out_", weights) | band(
-            chosen.new[:, k] * factor[k], "held_out_new_", weights
-        )
-        found.append(
-            cell | {"held_out": "refit" if one else "weights", "trusted": bool(one) or left.k[j] <= left.limit}
-        )
+        cell |= band(prior.expected[:, k] * factor[k], "prior_") | band(prior.new[:, k] * factor[k], "prior_new_")
+        cell |= band(fitted.expected[:, k] * factor[k], "fitted_")
+        if row["study"] in held_out:
+            one = held_out[row["study"]]
+            cell |= band(one.expected[:, k] * factor[k], "held_out_")
+            cell |= band(one.new[:, k] * factor[k], "held_out_new_")
+        found.append(cell)
     return pd.DataFrame(found)
-
-
-def score_table(shape: int, left: LeftOut) -> pd.DataFrame:
-    """Log predictive density of each study by the others."""
-    return pd.DataFrame(
-        {"stages": shape, "study": left.studies, "elpd": left.elpd, "pareto_k": left.k, "trusted": left.k <= left.limit}
-    )
 
 
 def run_table(shape: int, without: str, fit: msc.Fit, length: Length, took: tuple[float, float]) -> pd.DataFrame:
@@ -317,17 +269,62 @@ def run_table(shape: int, without: str, fit: msc.Fit, length: Length, took: tupl
     ])  # fmt: skip
 
 
+# ---- numbers of stages -----------------------------------------------------------------------------------------------
+
+
+def log_likelihood(population: Population, draws: Draws) -> np.ndarray:
+    """Of all rows, for each draw; priors are the same for all numbers of stages."""
+    found = []
+    for theta, eta in zip(draws.theta, draws.eta, strict=True):
+        f, values = population.predict(theta, eta).value, population.problem.values(theta)
+        found.append(densities(population.problem, f, values).value.sum())
+    return np.nan_to_num(np.array(found), nan=-np.inf)
+
+
+def log_ratio(one: Draws, two: Draws, chains: int) -> tuple[float, float]:
+    """Log of the evidence of the second over that of the first, from draws of both (Bennett 1976), and its error.
+
+    The error is that of leaving out each chain in turn.
+    """
+    up = log_likelihood(two.population, one) - log_likelihood(one.population, one)
+    down = log_likelihood(two.population, two) - log_likelihood(one.population, two)
+
+    def ratio(up: np.ndarray, down: np.ndarray) -> float:
+        low, high = min(up.min(), down.min()), max(up.max(), down.max())
+        low, high = max(low, -1e6) - 1.0, high + 1.0
+        return float(brentq(lambda c: np.mean(expit(up - c)) - np.mean(expit(c - down)), low, high))
+
+    parts = [np.array_split(each, chains) for each in (up, down)]
+    without = [
+        ratio(*(np.concatenate([part for k, part in enumerate(each) if k != left]) for each in parts))
+        for left in range(chains)
+    ]
+    spread = np.sqrt((chains - 1) * np.var(without)) if chains > 1 else np.nan
+    return ratio(up, down), float(spread)
+
+
+def stage_table(drawn_by: Mapping[int, Draws], chains: int) -> pd.DataFrame:
+    """Each number of stages: its evidence relative to one stage, by a chain of neighbours."""
+    shapes = sorted(drawn_by)
+    rows, total, error = [{"stages": shapes[0], "log_bayes_factor": 0.0, "error": 0.0}], 0.0, 0.0
+    for low, high in pairwise(shapes):
+        step, spread = log_ratio(drawn_by[low], drawn_by[high], chains)
+        total, error = total + step, float(np.hypot(error, spread))
+        rows.append({"stages": high, "log_bayes_factor": total, "error": error})
+    return pd.DataFrame(rows)
+
+
 # ---- all of it -------------------------------------------------------------------------------------------------------
 
 
 def sampled(
-    shape: int, without: str, length: Length, *, quick: bool, folder: Path | None = None
+    shape: int, without: str, length: Length, *, quick: bool, runs: Path | None = None
 ) -> tuple[msc.Fit, pd.DataFrame]:
-    """One posterior, refused unless it converged; read from its folder where that is there."""
-    times = folder / TIMES if folder else None
-    if folder and times and times.is_file():
+    """One posterior, read from its folder where that is there."""
+    folder = runs / f"stages-{shape}{'-without-' * bool(without)}{without}" if runs else None
+    if folder and (folder / TIMES).is_file():
         fit = msc.load_fit(folder)
-        wall, cpu = json.loads(times.read_text())
+        wall, cpu = json.loads((folder / TIMES).read_text())
     else:
         began, spent = time.time(), _cpu()
         fit = msc.fit(
@@ -335,12 +332,12 @@ def sampled(
             target_accept=length.target_accept, seed=SEED,
         )  # fmt: skip
         wall, cpu = time.time() - began, _cpu() - spent
-        if folder and times:
+        if folder:
             fit.save(folder)
-            times.write_text(json.dumps([wall, cpu]))
+            (folder / TIMES).write_text(json.dumps([wall, cpu]))
     title = f"{shape} stages, without {without or 'none'}"
     print(f"{title}: {wall:.0f} s, CPU {cpu:.0f} s; {fit.verdict}", flush=True)
-    if not (fit.converged or quick):
+    if not (fit.converged or quick or without or shape > 1):
         raise SystemExit(f"not a result: {fit.verdict}")
     return fit, run_table(shape, without, fit, length, (wall, cpu))
 
@@ -352,298 +349,49 @@ def _cpu() -> float:
 
 
 def tables(
-    shape: int, refit: Sequence[str], length: Length, *, quick: bool, folder: Path | None = None
-) -> tuple[dict[str, pd.DataFrame], Draws]:
-    """All tables of one number of stages, and the draws behind them."""
-    population = pose_population(load(shape), evidence())
-    fit, ran = sampled(shape, "", length, quick=quick, folder=folder)
-    runs, refitted = [ran], {}
+    refit: Sequence[str], shapes: Sequence[int], length: Length, *, quick: bool, runs: Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """All tables."""
+    population = pose_population(load(1), evidence())
+    fit, ran = sampled(1, "", length, quick=quick, runs=runs)
+    went, refitted = [ran], {}
     for study in refit:
-        other, ran = sampled(shape, study, length, quick=quick)
-        runs.append(ran)
-        refitted[study] = drawn(other, population).some(THINNED)
+        other, ran = sampled(1, study, length, quick=quick, runs=runs)
+        went.append(ran)
+        if other.converged or quick:
+            refitted[study] = drawn(other, population)
     whole = drawn(fit, population)
-    few, before = whole.some(THINNED), of_priors(population, THINNED)
-    left = leave_out(few)
-    found = {
-        "runs": pd.concat(runs), "quantities": quantity_table(shape, whole, of_priors(population, 20 * THINNED)),
-        "shifts": shift_table(shape, few, left, refitted),
-        "rows": row_table(few, left, before, refitted).assign(stages=shape),
-        "scores": score_table(shape, left),
-    }  # fmt: skip
-    return found, whole
-
-
-def weighed(shape: int, draws: Draws, sampled_shape: int) -> dict[str, pd.DataFrame]:
-    """Tables of another number of stages, from draws of the one that was sampled, by importance weights.
-
-    Priors are the same for all numbers of stages, so that the weights are ratios of likelihoods.
-    """
-    population, rng = pose_population(load(shape), evidence()), np.random.default_rng(SEED + 3)
-    other = Draws(population, draws.theta, draws.eta, draws.spread)
-    ratio = predicted(other, other.eta, rng).log_density.sum(axis=1) - predicted(draws, draws.eta, rng).log_density.sum(
-        axis=1
-    )
-    weights, k = smoothed(ratio[:, None])
-    left = leave_out(other, weights[:, 0])
-    gain = float(logsumexp(ratio) - np.log(len(ratio)))
-    how = {"stages": shape, "from_stages": sampled_shape, "draws": len(ratio), "pareto_k": k[0],
-           "log_bayes_factor": gain, "trusted": bool(k[0] <= limit_of(len(ratio)))}  # fmt: skip
+    learned, by_shape = [quantity_table(1, whole, of_priors(population, 10_000))], {1: whole.some(THINNED)}
+    for shape in shapes:
+        other, ran = sampled(shape, "", length, quick=quick, runs=runs)
+        went.append(ran)
+        if other.converged or quick:
+            own = pose_population(load(shape), evidence())
+            learned.append(quantity_table(shape, drawn(other, own), of_priors(own, 10_000)))
+            by_shape[shape] = drawn(other, own).some(THINNED)
+    few = {study: one.some(THINNED) for study, one in refitted.items()}
     return {
-        "weighed": pd.DataFrame([how]), "scores": score_table(shape, left),
-        "quantities": quantity_table(shape, other, of_priors(population, 20 * THINNED), weights[:, 0]),
+        "runs": pd.concat(went), "quantities": pd.concat(learned), "shifts": shift_table(1, whole, refitted),
+        "rows": row_table(whole.some(THINNED), of_priors(population, THINNED), few),
+        "stages": stage_table(by_shape, length.chains),
     }  # fmt: skip
-
-
-def write(found: Mapping[str, pd.DataFrame], folder: Path) -> None:
-    """Write tables, or put those of other numbers of stages beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in found.items():
-        path = folder / f"{name}.csv"
-        if path.is_file():
-            known = pd.read_csv(path, keep_default_na=False)
-            known = known[~known["stages"].isin(set(table["stages"]))]
-        every = pd.concat([known, table]) if path.is_file() and len(known) else table
-        every.sort_values("stages", kind="stable").to_csv(path, index=False, float_format="%.5g")
-
-
-# ---- figures ---------------------------------------------------------------------------------------------------------
-
-STUDIES = {  # how studies are called in figures
-    "gholamrezanezhad_2011": "Gholamrezanezhad 2011, man", "lee_2009": "Lee 2009, mouse",
-    "eggenhofer_2012": "Eggenhofer 2012, mouse",
-    "toma_2009": "Toma 2009, rat", "francois_2014": "Francois 2014, mouse",
-    "wuttisarnwattana_2020": "Wuttisarnwattana 2020, mouse",
-    "assis_2010": "Assis 2010, rat",
-}  # fmt: skip
-LEARNED, UNTAUGHT, OTHERS = FIT, "#B9B9B9", "#D55E00"
-BANDS = (  # columns, colour, offset and width of a band, and what it is
-    ("prior_", UNTAUGHT, 0.27, 1.6, "prior prediction, 95 %"),
-    ("fitted_", FIT, 0.0, 3.0, "fit, 95 %"),
-    ("held_out_", OTHERS, -0.27, 1.6, "predicted by the other studies, 95 %"),
-)
-
-
-def figures(tables_: Mapping[str, pd.DataFrame], shape: int, folder: Path, *, quick: bool) -> None:
-    """Draw the three figures of the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    one = {name: table[table["stages"] == shape] for name, table in tables_.items()}
-    marks = Marks(quick=quick)
-    save(posterior_figure(one["quantities"], marks), folder / "evidence_posterior.png")
-    save(row_figure(one["rows"], marks), folder / "evidence_rows.png")
-    if (one["shifts"]["how"] == "refit").any():  # weights alone are seldom to be trusted
-        save(study_figure(one["shifts"], tables_["scores"], marks), folder / "evidence_studies.png")
-
-
-def posterior_figure(table: pd.DataFrame, marks: Marks) -> Figure:
-    """Prior and posterior of each quantity, in three panels by scale."""
-    groups = [
-        ("Share [fraction]", [q for q in table["quantity"] if q.startswith(("lung share", "share"))], "linear"),
-        ("Half-life [h], logarithmic", [q for q in table["quantity"] if "[h]" in q], "log"),
-        (
-            "Spread between studies [SD on the log scale]",
-            [q for q in table["quantity"] if q.startswith("spread")],
-            "linear",
-        ),
-    ]
-    heights = [len(names) + 1.2 for _, names, _ in groups]
-    figure, axes = sheet(1, 3, width=7.2, height=0.27 * sum(heights) + 1.0, height_ratios=heights)
-    known = table.set_index("quantity")
-    for ax, (label, names, scale) in zip(axes[:, 0], groups, strict=True):
-        for y, name in enumerate(reversed(names)):
-            row, told = known.loc[name], known.loc[name, "verdict"] == "learned"
-            ax.plot(
-                [row["prior_lower"], row["prior_upper"]],
-                [y + 0.17] * 2,
-                color=PRIOR,
-                lw=2.2,
-                solid_capstyle="butt",
-                label="prior, 95 %",
-            )
-            colour = LEARNED if told else UNTAUGHT
-            name_ = "posterior, median and 95 %" if told else "posterior that is the prior again: prior only"
-            ax.plot(
-                [row["lower"], row["upper"]], [y - 0.17] * 2, color=colour, lw=4, solid_capstyle="butt", label=name_
-            )
-            ax.plot(row["median"], y - 0.17, "o", ms=4.5, mfc="white", mec=colour, mew=1.4)
-        ax.set_xscale(scale)
-        ax.set_yticks(range(len(names)), [name.removesuffix(" [h]") for name in reversed(names)])
-        ax.set_ylim(-0.7, len(names) - 0.3)
-        ax.set_xlabel(label)
-        if scale == "log":
-            ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    foot = "Label is not living cells, and DNA is not either. A spread that fewer than three groups inform is called "
-    foot += "prior only, whatever its interval."
-    return finish(
-        figure,
-        "What the published evidence says, and what it leaves to the prior",
-        marks=marks,
-        foot=foot,
-        legend=legend_of(axes),
-        columns=1,
-    )
-
-
-def row_figure(table: pd.DataFrame, marks: Marks) -> Figure:
-    """Every row: observed, fitted, and predicted by the other studies."""
-    amounts = table[(table["unit"] == "%ID") | (table["quantity"] == "fold_change")]
-    lives, counts = table[table["quantity"] == "half_life"], table[table["quantity"].isin(("present", "positive"))]
-    panels = [("Percent of the dose, or of what was arrested", amounts, "linear"), ("Half-life [h]", lives, "log"),
-              ("Share of animals positive, or chance to find living cells", counts, "linear")]  # fmt: skip
-    heights = [len(rows) + 1.5 for _, rows, _ in panels]
-    figure, axes = sheet(1, 3, width=7.2, height=0.185 * sum(heights) + 1.2, height_ratios=heights)
-    for ax, (label, rows, scale) in zip(axes[:, 0], panels, strict=True):
-        titles = []
-        for y, row in enumerate(reversed(rows.to_dict("records"))):
-            factor = (
-                100.0
-                if row["quantity"] == "fold_change"
-                else 1.0 / float(row["n"])
-                if row["quantity"] in ("present", "positive")
-                else 1.0
-            )
-            for prefix, colour, lift, width, name in BANDS:
-                if prefix == "held_out_" and row["held_out"] != "refit":
-                    continue
-                style = "-" if prefix != "held_out_" or row["trusted"] in (True, "True") else ":"
-                shown_ = name if style == "-" else f"{name}: weights not to be trusted"
-                ax.plot(
-                    [factor * row[f"{prefix}lower"], factor * row[f"{prefix}upper"]],
-                    [y + lift] * 2,
-                    style,
-                    color=colour,
-                    lw=width,
-                    solid_capstyle="butt",
-                    label=shown_,
-                )
-            if str(row["observed_lower"]) not in ("", "nan"):
-                ax.plot(
-                    [float(row["observed_lower"]), float(row["observed_upper"])],
-                    [y] * 2,
-                    color=DATA,
-                    lw=0.8,
-                    label="observed range",
-                )
-            ax.plot(factor * row["observed"], y, "D", color=DATA, ms=3.2, label="observed")
-            titles.append(_row_title(row))
-        ax.set_yticks(range(len(titles)), titles, fontsize=6.5)
-        ax.set_ylim(-0.8, len(titles) - 0.2)
-        ax.set_xscale(scale)
-        ax.set_xlabel(label)
-        if scale == "log":
-            ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-            ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if x in (20, 50, 200) else "")
-    foot = (
-        "Bands are of the expected value; a new observation scatters more. Prior predictions are shown for comparison, "
-    )
-    foot += "they are not fits."
-    return finish(
-        figure, "Every fitted row beside its prediction", marks=marks, foot=foot, legend=legend_of(axes), columns=2
-    )
-
-
-def _row_title(row: Mapping[str, object]) -> str:
-    study = STUDIES[str(row["study"])].rsplit(" ", 1)[0].rstrip(",").split(",")[0]
-    what = {"half_life": "half-life", "fold_change": "left after", "present": "re-culture", "positive": "PCR"}.get(
-        str(row["quantity"]), "label" if "label" in str(row["output"]) else "arrested"
-    )
-    hours = float(str(row["time"]))
-    when = "" if row["quantity"] == "half_life" else f", {hours * 60:.0f} min" if hours < 1 else f", {hours:g} h"
-    return f"{study}: {str(row['organ']).replace('_', ' ').replace(' muscle', '')}, {what}{when}"
-
-
-def study_figure(shifts: pd.DataFrame, scores: pd.DataFrame, marks: Marks) -> Figure:
-    """What moves without each study, and which number of stages predicts each study."""
-    studies = [name for name in STUDIES if name in set(shifts["without"])]
-    names = list(dict.fromkeys(shifts["quantity"]))
-    known = shifts.set_index(["quantity", "without"])
-    figure, axes = sheet(1, 2, width=7.2, height=0.24 * len(names) + 4.2, height_ratios=[0.24 * len(names) + 0.6, 2.4])
-    ax = axes[0, 0]
-    for y, name in enumerate(reversed(names)):
-        for x, study in enumerate(studies):
-            row = known.loc[(name, study)]
-            sure = row["trusted"] in (True, "True")
-            strong = abs(row["shift"]) >= 0.5
-            ax.text(
-                x,
-                y,
-                f"{row['shift']:+.1f}{'' if sure else '*'}",
-                ha="center",
-                va="center",
-                size=7.5,
-                color=INK if strong else MUTED,
-                weight="bold" if strong else "normal",
-            )
-            if strong:
-                ax.add_patch(
-                    _cell(x, y, OTHERS if row["shift"] > 0 else FIT, min(0.5, 0.15 + 0.12 * abs(row["shift"])))
-                )
-    ax.set_xticks(
-        range(len(studies)), [STUDIES[s].replace(" 20", "\n20").replace(", ", "\n") for s in studies], fontsize=5.5
-    )
-    ax.set_yticks(range(len(names)), list(reversed(names)), fontsize=7)
-    ax.set_xlim(-0.5, len(studies) - 0.5)
-    ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.tick_params(length=0)
-    ax.set_title("Shift of each quantity without the study [posterior SD]", loc="left", fontsize=9)
-    _score_panel(axes[1, 0], scores, studies)
-    foot = "* the weights that leave the study out are not to be trusted (Pareto k over its limit): the study matters, "
-    foot += "how much is unknown. Bold: at least half a posterior SD."
-    return finish(
-        figure,
-        "Which studies pull, and how many stages of ageing they want",
-        marks=marks,
-        foot=foot,
-        legend=legend_of(axes[1:]),
-        columns=4,
-    )
-
-
-def _cell(x: float, y: float, colour: str, alpha: float) -> object:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, color=colour, alpha=alpha, lw=0, zorder=0)
-
-
-def _score_panel(ax: object, scores: pd.DataFrame, studies: Sequence[str]) -> None:
-    table = scores.pivot_table(index="study", columns="stages", values="elpd").loc[list(studies)]
-    gaps = table.sub(table[table.columns[0]], axis=0)
-    colours = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9")
-    for stages, colour in zip(gaps.columns[1:], colours, strict=False):
-        at = np.arange(len(studies) + 1) + 0.15 * (stages - 3.5)
-        ax.plot(at, [*gaps[stages], gaps[stages].sum()], "o", color=colour, ms=4, label=f"{stages} stages")
-    ax.axhline(0, color=AXIS, lw=0.8)
-    ax.axvline(len(studies) - 0.5, color=AXIS, lw=0.8)
-    ax.set_xticks(range(len(studies) + 1), [*(STUDIES[s].split(" ")[0] for s in studies), "all"], fontsize=5.5)
-    ax.set_ylabel("Log predictive density\nminus that of 1 stage")
-    ax.set_title("Each study predicted by the others, against 1 stage (above 0: better)", loc="left", fontsize=9)
 
 
 def main() -> None:
     """Read the options and do it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--stages", type=int, default=1, help="number of stages that is sampled")
-    parser.add_argument(
-        "--weigh", type=int, nargs="*", help="numbers of stages that are weighed; all others by default"
-    )
-    parser.add_argument("--refit", nargs="*", default=[], help="studies that are left out by sampling again")
+    parser.add_argument("--refit", nargs="*", help="studies that are left out in turn; all where none is named")
+    parser.add_argument("--stages", type=int, nargs="*", default=(), help="other numbers of stages that are sampled")
     parser.add_argument("--quick", action="store_true", help="few draws: QUICK, not a result")
-    parser.add_argument(
-        "--run", type=Path, help="folder of the fit with all studies: written, or read where it is there"
-    )
-    parser.add_argument("--figures", action="store_true", help="only draw the figures, from the tables in --out")
-    parser.add_argument("--out", type=Path, help="folder of tables and figures (docs/evidence and docs/figures)")
+    parser.add_argument("--runs", type=Path, help="folder of fits: those that are there are read, others are put there")
+    parser.add_argument("--out", type=Path, default=TABLES, help="folder of the tables (docs/evidence)")
     chosen = parser.parse_args()
-    folder, drawn_in = (chosen.out, chosen.out) if chosen.out else (TABLES, FIGURES)
+    refit = () if chosen.refit is None else chosen.refit or studies()
     length = Length(20, 20, 1) if chosen.quick else Length()
-    if not chosen.figures:
-        found, draws = tables(chosen.stages, chosen.refit, length, quick=chosen.quick, folder=chosen.run)
-        write(found, folder)
-        others = [shape for shape in SHAPES if shape != chosen.stages] if chosen.weigh is None else chosen.weigh
-        for shape in others:
-            write(weighed(shape, draws.some(WEIGHED), chosen.stages), folder)
-    found = {name: pd.read_csv(folder / f"{name}.csv") for name in ("quantities", "shifts", "rows", "scores")}
-    figures(found, chosen.stages, drawn_in, quick=chosen.quick)
+    found = tables(refit, chosen.stages, length, quick=chosen.quick, runs=chosen.runs)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    for name, table in found.items():
+        table.to_csv(chosen.out / f"{name}.csv", index=False, float_format="%.5g")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,8 @@ CALLED = {
     "assis_2010": "Assis 2010",
 }  # fmt: skip
 HALF = "half-life of living cells in lung [h]"
+STRONG = 0.5  # posterior SD: a shift that is named
+DECISIVE = 10  # odds under which two numbers of stages are not told apart
 
 
 def number(x: float) -> str:
@@ -41,25 +44,25 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 class Numbers:
-    """The tables behind the page, for one number of stages."""
+    """The tables behind the page."""
 
     def __init__(self, folder: Path = TABLES) -> None:
-        read = {
-            name: pd.read_csv(folder / f"{name}.csv") for name in ("quantities", "shifts", "rows", "scores", "runs")
-        }
-        self.shape = int(read["quantities"]["stages"].min())
-        self.scores, self.runs = read["scores"], read["runs"]
-        self.weighed = pd.read_csv(folder / "weighed.csv")
-        self.quantities, self.shifts, self.rows = (
-            read[name][read[name]["stages"] == self.shape] for name in ("quantities", "shifts", "rows")
+        self.runs, self.rows, self.shifts, self.stages, every = (
+            pd.read_csv(folder / f"{name}.csv") for name in ("runs", "rows", "shifts", "stages", "quantities")
         )
-        self.all_quantities = read["quantities"]
+        self.by_stages = {int(n): part.set_index("quantity") for n, part in every.groupby("stages")}
+        self.quantities = every[every["stages"] == 1]
         self.study = pd.read_csv(DATA / "biodistribution_study.csv")
         self.excluded = pd.read_csv(DATA / "biodistribution_excluded.csv")
 
     def quantity(self, name: str) -> pd.Series:
         """The row of a quantity."""
-        return self.quantities.set_index("quantity").loc[name]
+        return self.by_stages[1].loc[name]
+
+    def without(self, study: str) -> str:
+        """How the fit without a study went: "fitted", "failed" or "not done"."""
+        mine = self.runs[(self.runs["without"] == study) & (self.runs["stages"] == 1)]
+        return "not done" if mine.empty else "fitted" if bool(mine["converged"].iloc[0]) else "failed"
 
 
 def fitted_table(n: Numbers) -> str:
@@ -108,34 +111,111 @@ def quantity_table(n: Numbers) -> str:
     return table(("quantity", "prior, median (95 %)", "posterior, median (95 %)", "learned"), rows)
 
 
-def pull_table(n: Numbers) -> str:
-    """How the weights that leave a study out look."""
-    first = n.shifts.drop_duplicates("without").set_index("without")
-    rows = [
-        (called, f"{first.loc[study, 'pareto_k']:.2f}", "yes" if bool(first.loc[study, "trusted"]) else "no")
-        for study, called in CALLED.items()
-    ]
-    return table(("without", "Pareto k of the weights", "under its limit"), rows)
+def held_out_table(n: Numbers) -> str:
+    """What the other studies predict of each."""
+    rows = []
+    for study, called in CALLED.items():
+        own, how = n.rows[n.rows["study"] == study], n.without(study)
+        if how != "fitted":
+            rows.append((called, str(len(own)), how, "", "", ""))
+            continue
+        moved = n.shifts[n.shifts["without"] == study].set_index("quantity")["shift"]
+        strong = moved[moved.abs() >= STRONG].sort_values(key=abs, ascending=False)
+        pulls = "; ".join(f"{name.removesuffix(' [h]')} {shift:+.1f}" for name, shift in strong.items())
+        drawn = own.dropna(subset=["held_out_new_lower"])
+        narrower = np.median(_width(drawn, "held_out_new_") / _width(drawn, "prior_new_"))
+        rows.append(
+            (
+                called,
+                str(len(own)),
+                _inside(drawn, "held_out_new_"),
+                _inside(drawn, "prior_new_"),
+                f"{narrower:.2f}",
+                pulls or "nothing",
+            )
+        )
+    return table(
+        (
+            "left out",
+            "rows",
+            "inside 95 % of the others",
+            "inside 95 % of the priors",
+            "width, others over priors",
+            "what moves without it [posterior SD]",
+        ),
+        rows,
+    )
 
 
-def weighed_table(n: Numbers) -> str:
-    """Numbers of stages that were weighed, not sampled."""
-    rows = [
-        (str(row["stages"]), f"{row['pareto_k']:.2f}", "yes" if bool(row["trusted"]) else "no")
-        for _, row in n.weighed.iterrows()
-    ]
-    return table(("stages", "Pareto k of the weights", "under its limit"), rows)
+def _inside(rows: pd.DataFrame, prefix: str) -> str:
+    slack = 1e-4 * rows["observed"].abs()  # tables keep five figures
+    low, high = rows[f"{prefix}lower"] - slack, rows[f"{prefix}upper"] + slack
+    return f"{int(((rows['observed'] >= low) & (rows['observed'] <= high)).sum())} of {len(rows)}"
+
+
+def _width(rows: pd.DataFrame, prefix: str) -> np.ndarray:
+    return np.maximum(rows[f"{prefix}upper"] - rows[f"{prefix}lower"], 1e-12).to_numpy()
+
+
+def stage_table(n: Numbers) -> str:
+    """Evidence for each number of stages, and what it does to the half-life."""
+    known = n.stages.set_index("stages")
+    rows = []
+    for shape in range(1, 6):
+        ran = n.runs[(n.runs["stages"] == shape) & n.runs["without"].isna()]
+        if shape not in known.index:
+            rows.append((str(shape), "not done" if ran.empty else "failed", "", ""))
+            continue
+        row, own = known.loc[shape], n.by_stages[shape]
+        gain = "0" if shape == 1 else f"{row['log_bayes_factor']:+.2f} ({row['error']:.2f})"
+        rows.append((str(shape), gain, interval(own.loc[HALF]), interval(own.loc["share of that loss released alive"])))
+    return table(("stages", "log evidence over one stage (error)", HALF, "share released alive"), rows)
+
+
+def stage_words(n: Numbers) -> str:
+    """What the ranking says, made from its numbers."""
+    known = n.stages.set_index("stages")["log_bayes_factor"]
+    if len(known) < 5:
+        return "Not all numbers of stages have been sampled: **no ranking stands here yet**."
+    best, span = int(known.idxmax()), float(known.max() - known.min())
+    odds = np.exp(known - known.max())
+    near = [str(k) for k, odd in odds.items() if odd > 1 / DECISIVE and k != best]
+    words = f"The evidence is largest for {best} stage{'s' * (best > 1)}; it spans {span:.1f} in its logarithm. "
+    if near:
+        words += f"Against {', '.join(near)} the odds are under {DECISIVE} to 1: these facts do not tell them apart. "
+    return words + "What speaks of the shape here are half-lives, and living cells found or not at a few times."
+
+
+def failures(n: Numbers) -> str:
+    """Refits that are not shown."""
+    names = {how: [CALLED[study] for study in CALLED if n.without(study) == how] for how in ("failed", "not done")}
+    words = ""
+    if names["failed"]:
+        words += f"Without {', '.join(names['failed'])} the chains did not converge, and nothing is shown. "
+    if names["not done"]:
+        words += f"Not fitted yet without {', '.join(names['not done'])}. "
+    return words
 
 
 def run_table(n: Numbers) -> str:
     """How the fits went."""
     rows = [
-        (str(row["stages"]), CALLED.get(str(row["without"]), "none"), f"{row['chains']} x {row['draws']}", f"{row['r_hat']:.3f}", f"{row['ess']:.0f}",
+        (str(row["stages"]), CALLED.get(str(row["without"]), "none"), "yes" if row["converged"] else "NO", f"{row['chains']} x {row['draws']}", f"{row['r_hat']:.3f}", f"{row['ess']:.0f}",
          str(row["divergences"]), f"{row['cpu_s']:.0f} s", f"{row['wall_s']:.0f} s")
         for _, row in n.runs.iterrows()
     ]  # fmt: skip
     return table(
-        ("stages", "without", "draws", "largest R-hat", "smallest ESS", "divergences", "processor time", "wall time"),
+        (
+            "stages",
+            "without",
+            "converged",
+            "draws",
+            "largest R-hat",
+            "smallest ESS",
+            "divergences",
+            "processor time",
+            "wall time",
+        ),
         rows,
     )
 
@@ -143,14 +223,13 @@ def run_table(n: Numbers) -> str:
 def text() -> str:
     """The whole page."""
     n = Numbers()
-    first = n.runs[n.runs["stages"] == n.shape].iloc[0]
+    first = n.runs.iloc[0]
     count, left = len(n.study), n.excluded[n.excluded["use"] == "fit"]
     return PARTS.format(
         rows=count, studies=n.study["study"].nunique(), could=count + len(left), not_fitted=len(left), facts=count + len(n.excluded),
-        fitted=fitted_table(n), excluded=excluded_table(n), quantities=quantity_table(n), pulls=pull_table(n),
-        runs=run_table(n),
-        seed=first["seed"], version=first["mscpkpd"], shape="one stage (exponential)" if n.shape == 1 else f"{n.shape} stages",
-        findings=findings(n), weighed=weighed_table(n),
+        fitted=fitted_table(n), excluded=excluded_table(n), quantities=quantity_table(n),
+        runs=run_table(n), seed=first["seed"], version=first["mscpkpd"], findings=findings(n),
+        held_out=held_out_table(n), failures=failures(n), stages=stage_table(n), stage_words=stage_words(n),
     )  # fmt: skip
 
 
@@ -209,7 +288,8 @@ fitted: `k_L` and `phi_L` take their wide priors, and the fit says so.
 
 ```sh
 mscpkpd fit biodistribution models/data/biodistribution_study.csv --method nuts --out run
-python scripts/fit_evidence.py        # the tables and figures of this page
+python scripts/fit_evidence.py --runs evidence-runs --refit --stages 2 3 4 5   # all fits of this page; goes on where it stopped
+python scripts/draw_evidence.py && python scripts/write_evidence_page.py       # its figures, and the page
 ```
 
 {runs}
@@ -224,7 +304,7 @@ just at its limit of 400, and the wall time was measured on a computer that did 
 
 ## 2. What the evidence says
 
-With {shape} in lung. `learned` is the share of the prior variance that the evidence took away, on the log or logit scale; under
+With one stage (exponential) in lung. `learned` is the share of the prior variance that the evidence took away, on the log or logit scale; under
 0.1 a quantity is called prior only, and so is a spread between groups that fewer than three groups inform.
 
 ![Prior and posterior of each quantity](figures/evidence_posterior.png)
@@ -237,22 +317,29 @@ With {shape} in lung. `learned` is the share of the prior variance that the evid
 
 ![Every row: observed, fitted, and what the priors alone predict](figures/evidence_rows.png)
 
-## 4. Which studies pull, and what the others predict of each: still to be done
+## 4. Which studies pull, and what the others predict of each
 
-Leaving a study out by weighing the draws does not work here, and no number of it is shown. Most weights have a Pareto k over its
-limit. Where k is under it, for Assis 2010, the answer is wrong all the same: no other study informs the lung share of the rat, so
-that it must return to its prior, and the weighed draws do not reach that far. Each study needs a fit without it:
-`python scripts/fit_evidence.py --refit STUDY`.
+Each study is left out in turn, and all else is sampled again. The others then predict its rows, with a study effect drawn anew:
+*inside* counts the rows whose observed number lies in the 95 % interval of a new observation, and *width* is how much narrower
+than the priors alone that interval is (median of the rows; 1: the others say nothing). Weighing the draws of the whole fit
+instead was tried first and failed: a study that alone informs a quantity leaves no draws where it should return to the prior.
 
-{pulls}
+{held_out}
 
-## 5. The shape of death, one to five stages: still to be done
+{failures}Rows of found or not found lie inside almost any prediction; the amounts and half-lives are the test.
 
-One stage is exponential, more is later and sharper. One number was sampled; others are weighed from its draws, since all have the
-same priors. The weights are over their limit, so that each number of stages has to be sampled (`--stages N`): **no ranking stands
-here yet**. Five stages were not weighed.
+![What moves without each study](figures/evidence_studies.png)
 
-{weighed}
+## 5. The shape of death: one to five stages
+
+One stage is exponential, more is later and sharper. Each number was sampled; the ratio of evidence between neighbours is
+Bennett's, from the draws of both, and its error is that of leaving out each chain. Priors are the same for all numbers.
+
+{stages}
+
+{stage_words}
+
+![Evidence and half-life for each number of stages](figures/evidence_stages.png)
 """
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -162,12 +163,36 @@ def test_the_evidence_is_sampled_within_the_limits():
 
 
 @pytest.mark.slow
-def test_the_script_runs_in_a_quick_form(tmp_path):
-    arguments = ["--quick", "--stages", "1", "--refit", "assis_2010", "--out", str(tmp_path)]
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "fit_evidence.py"), *arguments], check=True)
+def test_the_script_runs_in_a_quick_form_and_reads_what_it_kept(tmp_path):
+    """Tables, and figures that say QUICK; a second call reads the fits of the first."""
+    command = [sys.executable, str(ROOT / "scripts" / "fit_evidence.py"), "--quick", "--stages", "2"]
+    command += ["--refit", "assis_2010", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path)]
+    subprocess.run(command, check=True)
+    kept = {path: path.stat().st_mtime for path in tmp_path.glob("runs/*/draws.nc")}
+    assert len(kept) == 3
+    subprocess.run(command, check=True)
+    assert {path: path.stat().st_mtime for path in tmp_path.glob("runs/*/draws.nc")} == kept
     runs = pd.read_csv(tmp_path / "runs.csv", keep_default_na=False)
-    assert list(runs["without"]) == ["", "assis_2010"]
+    assert list(runs["without"]) == ["", "assis_2010", ""]
     rows = pd.read_csv(tmp_path / "rows.csv")
     assert len(rows) == 41
-    assert set(rows.loc[rows["held_out"] == "refit", "study"]) == {"assis_2010"}
-    assert (tmp_path / "evidence_rows.png").is_file()
+    assert set(rows.loc[rows["held_out_lower"].notna(), "study"]) == {"assis_2010"}
+    assert list(pd.read_csv(tmp_path / "stages.csv")["stages"]) == [1, 2]
+    module = script("draw_evidence")
+    module.figures(module.read(tmp_path), tmp_path, quick=True)
+    for name in ("posterior", "rows", "studies", "stages"):
+        assert (tmp_path / f"evidence_{name}.png").stat().st_size > 10_000
+
+
+def test_evidence_of_two_normal_posteriors_is_told_from_their_draws(monkeypatch):
+    """Bennett's ratio against the closed form: likelihoods exp(-x^2/2s^2) under one normal prior."""
+    module, rng, wide = script("fit_evidence"), np.random.default_rng(0), (1.0, 0.3)
+    monkeypatch.setattr(module, "log_likelihood", lambda s, draws: -0.5 * (draws.x / s) ** 2)
+    sides = []
+    for s in wide:
+        sd = 1 / np.sqrt(1 + 1 / s**2)
+        sides.append(SimpleNamespace(population=s, x=sd * rng.standard_normal(4000)))
+    found, error = module.log_ratio(*sides, chains=4)
+    exact = -0.5 * np.log1p(1 / wide[1] ** 2) + 0.5 * np.log1p(1 / wide[0] ** 2)
+    assert error < 0.05
+    assert found == pytest.approx(exact, abs=0.1)

@@ -34,6 +34,7 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "JAX_PLATFORMS": "cpu",  # a chain evaluates few subjects at a time, which an accelerator does more slowly
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "PJRT_NPROC": "1",  # else XLA hands small operations to threads, which takes longer than they do
 }
 GRACE = 10.0  # seconds in which a worker that was told to stop may finish its files
 STOPPED = 130
