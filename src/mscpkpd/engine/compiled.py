@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,11 @@ from mscpkpd.engine.traced import Equations, Rank
 __all__ = ["Found", "Inputs", "Layout", "Task", "compiled", "exchanged", "solved"]
 
 MOST_MAPPED = 0.5  # share of what the system allows
+
+# What XLA need not try: its longest passes, and a module for each of its operations; from 0.11 on it has no choice.
+QUICKLY = {"xla_llvm_disable_expensive_passes": True}
+if jax.__version_info__ < (0, 11):
+    QUICKLY["xla_cpu_use_fusion_emitters"] = False
 
 
 def _settle() -> None:
@@ -124,25 +128,15 @@ class Task(NamedTuple):
     changing: tuple[int, ...] = ()
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], *, thoroughly: bool = False) -> Callable[..., Any]:
     """Compile at the first use with arrays of one shape.
 
+    Thoroughly takes twice as long and serves batches, whose code is a quarter faster then; that for one subject is not.
     What is compiled is forgotten, to be compiled again when it is asked for, where this process has little room left.
     """
-    made = jax.jit(function, compiler_options=_options())
+    made = jax.jit(function, compiler_options={} if thoroughly else QUICKLY)
     _made.add(made)
     return made
-
-
-@lru_cache(maxsize=1)
-def _options() -> dict[str, bool]:
-    """What XLA need not try: passes that hardly make this code faster, and a module for each of its operations."""
-    found = {"xla_llvm_disable_expensive_passes": True}
-    one_by_one = {"xla_cpu_use_fusion_emitters": False}
-    with suppress(RuntimeError):  # later versions do not know it
-        jax.jit(lambda: 0.0, compiler_options=one_by_one).lower().compile()
-        found |= one_by_one
-    return found
 
 
 _made: WeakSet[Any] = WeakSet()

@@ -145,7 +145,7 @@ def solver_of(
     system: System, shape: Shape, wanted: tuple[int, ...], resolution: Resolution, mode: str
 ) -> Callable[..., Any]:
     """A compiled `function_of`."""
-    return compiled(function_of(system, shape, wanted, resolution, mode))
+    return compiled(function_of(system, shape, wanted, resolution, mode), thoroughly=mode == "states")
 
 
 def function_of(
