@@ -153,7 +153,7 @@ def study_figure(shifts: pd.DataFrame, marks: Marks) -> Figure:
             shift = known[name, study]
             strong = abs(shift) >= STRONG
             look = {"color": INK if strong else MUTED, "weight": "bold" if strong else "normal", "size": 7.5}
-            ax.text(x, y, f"{shift:+.1f}", ha="center", va="center", **look)
+            ax.text(x, y, f"{round(shift, 1) + 0.0:+.1f}", ha="center", va="center", **look)
             if strong:
                 colour, depth = OTHERS if shift > 0 else FIT, min(0.5, 0.15 + 0.12 * abs(shift))
                 ax.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, color=colour, alpha=depth, lw=0, zorder=0))

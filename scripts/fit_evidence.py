@@ -51,8 +51,8 @@ ENOUGH = 3  # groups that must inform a spread between groups before it is calle
 class Length:
     """How long chains are."""
 
-    draws: int = 900
-    tune: int = 400
+    draws: int = 1500
+    tune: int = 500
     chains: int = 4
     target_accept: float = 0.95
 
@@ -257,11 +257,12 @@ def row_table(draws: Draws, before: Draws, refitted: Mapping[str, Draws]) -> pd.
     return pd.DataFrame(found)
 
 
-def run_table(shape: int, without: str, fit: msc.Fit, length: Length, took: tuple[float, float]) -> pd.DataFrame:
+def run_table(shape: int, without: str, fit: msc.Fit, took: tuple[float, float]) -> pd.DataFrame:
     """How a fit went, and with what it was made."""
+    how = fit.settings
     worst = fit.table[["ess_bulk", "ess_tail"]].min(axis=None)
     return pd.DataFrame([
-        {"stages": shape, "without": without, "draws": length.draws, "tune": length.tune, "chains": length.chains,
+        {"stages": shape, "without": without, "draws": how["draws"], "tune": how["tune"], "chains": how["chains"],
          "r_hat": fit.table["r_hat"].max(), "ess": worst,
          "divergences": int(np.sum(fit.draws["sample_stats"]["diverging"].values)), "converged": fit.converged,
          "wall_s": round(took[0]), "cpu_s": round(took[1]),
@@ -339,7 +340,7 @@ def sampled(
     print(f"{title}: {wall:.0f} s, CPU {cpu:.0f} s; {fit.verdict}", flush=True)
     if not (fit.converged or quick or without or shape > 1):
         raise SystemExit(f"not a result: {fit.verdict}")
-    return fit, run_table(shape, without, fit, length, (wall, cpu))
+    return fit, run_table(shape, without, fit, (wall, cpu))
 
 
 def _cpu() -> float:

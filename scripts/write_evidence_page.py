@@ -183,7 +183,8 @@ def stage_words(n: Numbers) -> str:
     words = f"The evidence is largest for {best} stage{'s' * (best > 1)}; it spans {span:.1f} in its logarithm. "
     if near:
         words += f"Against {', '.join(near)} the odds are under {DECISIVE} to 1: these facts do not tell them apart. "
-    return words + "What speaks of the shape here are half-lives, and living cells found or not at a few times."
+    words += "What speaks of the shape here are half-lives, and living cells found or not at a few times."
+    return words + "\n\n![Evidence and half-life for each number of stages](figures/evidence_stages.png)"
 
 
 def failures(n: Numbers) -> str:
@@ -323,6 +324,7 @@ Each study is left out in turn, and all else is sampled again. The others then p
 *inside* counts the rows whose observed number lies in the 95 % interval of a new observation, and *width* is how much narrower
 than the priors alone that interval is (median of the rows; 1: the others say nothing). Weighing the draws of the whole fit
 instead was tried first and failed: a study that alone informs a quantity leaves no draws where it should return to the prior.
+The first fit without Lee 2009 had 900 draws a chain and an R-hat of 1.012; the chains of all that follow are longer.
 
 {held_out}
 
@@ -332,14 +334,12 @@ instead was tried first and failed: a study that alone informs a quantity leaves
 
 ## 5. The shape of death: one to five stages
 
-One stage is exponential, more is later and sharper. Each number was sampled; the ratio of evidence between neighbours is
+One stage is exponential, more is later and sharper. Each number is sampled; the ratio of evidence between neighbours is
 Bennett's, from the draws of both, and its error is that of leaving out each chain. Priors are the same for all numbers.
 
 {stages}
 
 {stage_words}
-
-![Evidence and half-life for each number of stages](figures/evidence_stages.png)
 """
 
 
