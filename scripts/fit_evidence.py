@@ -285,7 +285,7 @@ def log_likelihood(population: Population, draws: Draws) -> np.ndarray:
 def log_ratio(one: Draws, two: Draws, chains: int) -> tuple[float, float]:
     """Log of the evidence of the second over that of the first, from draws of both (Bennett 1976), and its error.
 
-    The error is that of leaving out each chain in turn.
+    The error is that of leaving out each chain in turn; one chain has none.
     """
     up = log_likelihood(two.population, one) - log_likelihood(one.population, one)
     down = log_likelihood(two.population, two) - log_likelihood(one.population, two)
@@ -295,13 +295,14 @@ def log_ratio(one: Draws, two: Draws, chains: int) -> tuple[float, float]:
         low, high = max(low, -1e6) - 1.0, high + 1.0
         return float(brentq(lambda c: np.mean(expit(up - c)) - np.mean(expit(c - down)), low, high))
 
+    if chains == 1:
+        return ratio(up, down), np.nan
     parts = [np.array_split(each, chains) for each in (up, down)]
     without = [
         ratio(*(np.concatenate([part for k, part in enumerate(each) if k != left]) for each in parts))
         for left in range(chains)
     ]
-    spread = np.sqrt((chains - 1) * np.var(without)) if chains > 1 else np.nan
-    return ratio(up, down), float(spread)
+    return ratio(up, down), float(np.sqrt((chains - 1) * np.var(without)))
 
 
 def stage_table(drawn_by: Mapping[int, Draws], chains: int) -> pd.DataFrame:

@@ -196,3 +196,6 @@ def test_evidence_of_two_normal_posteriors_is_told_from_their_draws(monkeypatch)
     exact = -0.5 * np.log1p(1 / wide[1] ** 2) + 0.5 * np.log1p(1 / wide[0] ** 2)
     assert error < 0.05
     assert found == pytest.approx(exact, abs=0.1)
+    alone, unknown = module.log_ratio(*sides, chains=1)
+    assert alone == found
+    assert np.isnan(unknown)
