@@ -12,23 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _evidence import CALLED, HALF, ROOT, STRONG, TABLES
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mscpkpd.plots.style import AXIS, DATA, FIT, INK, MUTED, PRIOR, Marks, finish, legend_of, save, sheet
 
-ROOT = Path(__file__).parents[1]
-TABLES, FIGURES = ROOT / "docs" / "evidence", ROOT / "docs" / "figures"
-STRONG = 0.5  # posterior SD: a shift that is worth a colour
-HALF = "half-life of living cells in lung [h]"
-
-STUDIES = {  # how studies are called in figures
-    "gholamrezanezhad_2011": "Gholamrezanezhad 2011, man", "lee_2009": "Lee 2009, mouse",
-    "eggenhofer_2012": "Eggenhofer 2012, mouse",
-    "toma_2009": "Toma 2009, rat", "francois_2014": "Francois 2014, mouse",
-    "wuttisarnwattana_2020": "Wuttisarnwattana 2020, mouse",
-    "assis_2010": "Assis 2010, rat",
-}  # fmt: skip
+FIGURES = ROOT / "docs" / "figures"
+SPECIES = {"gholamrezanezhad_2011": "man", "toma_2009": "rat", "assis_2010": "rat"}  # all others: mouse
 UNTAUGHT, OTHERS = "#B9B9B9", "#D55E00"
 BANDS = (  # columns, colour, offset and width of a band, and what it is
     ("prior_", UNTAUGHT, 0.27, 1.6, "prior prediction, 95 %"),
@@ -132,7 +123,7 @@ def _factor(row: Mapping[str, object]) -> float:
 
 
 def _row_title(row: Mapping[str, object]) -> str:
-    study = STUDIES[str(row["study"])].rsplit(" ", 1)[0].rstrip(",").split(",")[0]
+    study = CALLED[str(row["study"])]
     what = {"half_life": "half-life", "fold_change": "left after", "present": "re-culture", "positive": "PCR"}.get(
         str(row["quantity"]), "label" if "label" in str(row["output"]) else "arrested"
     )
@@ -143,7 +134,7 @@ def _row_title(row: Mapping[str, object]) -> str:
 
 def study_figure(shifts: pd.DataFrame, marks: Marks) -> Figure:
     """What moves without each study."""
-    studies = [name for name in STUDIES if name in set(shifts["without"])]
+    studies = [name for name in CALLED if name in set(shifts["without"])]
     names = list(dict.fromkeys(shifts["quantity"]))
     known = shifts.set_index(["quantity", "without"])["shift"]
     figure, axes = sheet(1, 1, width=7.2, height=0.26 * len(names) + 1.6)
@@ -157,7 +148,7 @@ def study_figure(shifts: pd.DataFrame, marks: Marks) -> Figure:
             if strong:
                 colour, depth = OTHERS if shift > 0 else FIT, min(0.5, 0.15 + 0.12 * abs(shift))
                 ax.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, color=colour, alpha=depth, lw=0, zorder=0))
-    called = [STUDIES[study].replace(" 20", "\n20").replace(", ", "\n") for study in studies]
+    called = ["\n".join((*CALLED[study].split(" "), SPECIES.get(study, "mouse"))) for study in studies]
     ax.set_xticks(range(len(studies)), called, fontsize=6)
     ax.set_yticks(range(len(names)), list(reversed(names)), fontsize=7)
     ax.set_xlim(-0.5, len(studies) - 0.5)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _evidence import TABLES
 from scipy.optimize import brentq
 from scipy.special import expit, gammaincinv
 
@@ -35,8 +36,6 @@ from mscpkpd.fitting.replicates import observe, shown
 from mscpkpd.modelfile import library_path
 from mscpkpd.population import Population, pose_population
 
-ROOT = Path(__file__).parents[1]
-TABLES = ROOT / "docs" / "evidence"
 MODEL, STUDY = "biodistribution", library_path() / "data" / "biodistribution_study.csv"
 SEED = 20261123
 SHAPES = (2, 3, 4, 5)
@@ -363,14 +362,15 @@ def tables(
         if other.converged or quick:
             refitted[study] = drawn(other, population)
     whole = drawn(fit, population)
-    learned, by_shape = [quantity_table(1, whole, of_priors(population, 10_000))], {1: whole.some(THINNED)}
+    before = of_priors(population, 10_000)  # the same for all numbers of stages
+    learned, by_shape = [quantity_table(1, whole, before)], {1: whole.some(THINNED)}
     for shape in shapes:
         other, ran = sampled(shape, "", length, quick=quick, runs=runs)
         went.append(ran)
         if other.converged or quick:
-            own = pose_population(load(shape), evidence())
-            learned.append(quantity_table(shape, drawn(other, own), of_priors(own, 10_000)))
-            by_shape[shape] = drawn(other, own).some(THINNED)
+            again = drawn(other, pose_population(load(shape), evidence()))
+            learned.append(quantity_table(shape, again, before))
+            by_shape[shape] = again.some(THINNED)
     few = {study: one.some(THINNED) for study, one in refitted.items()}
     return {
         "runs": pd.concat(went), "quantities": pd.concat(learned), "shifts": shift_table(1, whole, refitted),

@@ -12,17 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _evidence import CALLED, HALF, ROOT, STRONG, TABLES
 
-ROOT = Path(__file__).parents[1]
-DOCS, TABLES, DATA = ROOT / "docs", ROOT / "docs" / "evidence", ROOT / "models" / "data"
+DOCS, DATA = ROOT / "docs", ROOT / "models" / "data"
 PAGE = DOCS / "evidence_fit.md"
-CALLED = {
-    "gholamrezanezhad_2011": "Gholamrezanezhad 2011", "lee_2009": "Lee 2009", "eggenhofer_2012": "Eggenhofer 2012",
-    "toma_2009": "Toma 2009", "francois_2014": "Francois 2014", "wuttisarnwattana_2020": "Wuttisarnwattana 2020",
-    "assis_2010": "Assis 2010",
-}  # fmt: skip
-HALF = "half-life of living cells in lung [h]"
-STRONG = 0.5  # posterior SD: a shift that is named
 DECISIVE = 10  # odds under which two numbers of stages are not told apart
 
 

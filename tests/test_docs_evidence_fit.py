@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
+import draw_evidence
 import pandas as pd
+import write_evidence_page
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "evidence"
 
 
-def script(name):
-    """A script of the repository as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_page_is_what_its_tables_say():
-    assert script("write_evidence_page").text() == (ROOT / "docs" / "evidence_fit.md").read_text()
+    assert write_evidence_page.text() == (ROOT / "docs" / "evidence_fit.md").read_text()
 
 
 def test_the_fits_behind_the_page_passed_their_checks():
@@ -43,8 +34,7 @@ def test_the_fits_behind_the_page_passed_their_checks():
 
 
 def test_the_figures_can_be_drawn_from_the_tables(tmp_path):
-    module = script("draw_evidence")
-    module.figures(module.read(FOLDER), tmp_path)
+    draw_evidence.figures(draw_evidence.read(FOLDER), tmp_path)
     drawn = sorted(path.name for path in tmp_path.glob("*.png"))
     assert {"evidence_posterior.png", "evidence_rows.png"} <= set(drawn)
     for name in drawn:

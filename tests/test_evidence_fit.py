@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import draw_evidence
+import fit_evidence
+import make_biodistribution_study
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,15 +23,6 @@ from mscpkpd.problem import pose
 ROOT = Path(__file__).parents[1]
 DATA = library_path() / "data"
 STUDY = DATA / "biodistribution_study.csv"
-
-
-def script(name):
-    """A script of the repository as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def table(name):
@@ -47,7 +40,7 @@ def facts():
 
 
 def test_the_tables_are_those_that_the_script_writes(tmp_path):
-    script("make_biodistribution_study").write(tmp_path)
+    make_biodistribution_study.write(tmp_path)
     for name in ("biodistribution_study.csv", "biodistribution_excluded.csv"):
         assert (tmp_path / name).read_text() == (DATA / name).read_text()
 
@@ -154,8 +147,7 @@ def test_the_mode_is_found_where_half_lives_say_it():
 @pytest.mark.slow
 def test_the_evidence_is_sampled_within_the_limits():
     """R-hat at most 1.01, ESS at least 400, no divergences: `Fit.converged` is just that."""
-    module = script("fit_evidence")
-    found, ran = module.sampled(1, "", module.Length(), quick=False)
+    found, ran = fit_evidence.sampled(1, "", fit_evidence.Length(), quick=False)
     assert found.converged
     assert ran["r_hat"][0] <= 1.01
     assert ran["ess"][0] >= 400
@@ -178,24 +170,23 @@ def test_the_script_runs_in_a_quick_form_and_reads_what_it_kept(tmp_path):
     assert len(rows) == 41
     assert set(rows.loc[rows["held_out_lower"].notna(), "study"]) == {"assis_2010"}
     assert list(pd.read_csv(tmp_path / "stages.csv")["stages"]) == [1, 2]
-    module = script("draw_evidence")
-    module.figures(module.read(tmp_path), tmp_path, quick=True)
+    draw_evidence.figures(draw_evidence.read(tmp_path), tmp_path, quick=True)
     for name in ("posterior", "rows", "studies", "stages"):
         assert (tmp_path / f"evidence_{name}.png").stat().st_size > 10_000
 
 
 def test_evidence_of_two_normal_posteriors_is_told_from_their_draws(monkeypatch):
     """Bennett's ratio against the closed form: likelihoods exp(-x^2/2s^2) under one normal prior."""
-    module, rng, wide = script("fit_evidence"), np.random.default_rng(0), (1.0, 0.3)
-    monkeypatch.setattr(module, "log_likelihood", lambda s, draws: -0.5 * (draws.x / s) ** 2)
+    rng, wide = np.random.default_rng(0), (1.0, 0.3)
+    monkeypatch.setattr(fit_evidence, "log_likelihood", lambda s, draws: -0.5 * (draws.x / s) ** 2)
     sides = []
     for s in wide:
         sd = 1 / np.sqrt(1 + 1 / s**2)
         sides.append(SimpleNamespace(population=s, x=sd * rng.standard_normal(4000)))
-    found, error = module.log_ratio(*sides, chains=4)
+    found, error = fit_evidence.log_ratio(*sides, chains=4)
     exact = -0.5 * np.log1p(1 / wide[1] ** 2) + 0.5 * np.log1p(1 / wide[0] ** 2)
     assert error < 0.05
     assert found == pytest.approx(exact, abs=0.1)
-    alone, unknown = module.log_ratio(*sides, chains=1)
+    alone, unknown = fit_evidence.log_ratio(*sides, chains=1)
     assert alone == found
     assert np.isnan(unknown)
