@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mscpkpd.diagnostics import verdicts as say
-from mscpkpd.diagnostics.influence import influence
+from mscpkpd.diagnostics.influence import influence, influence_on_maximum
 from mscpkpd.diagnostics.leave_out import left_out, rows_with_trouble
 from mscpkpd.diagnostics.pointwise import pointwise, refuse_without_posterior
 from mscpkpd.diagnostics.posterior import drawn_from, population_of
@@ -21,6 +21,7 @@ from mscpkpd.diagnostics.residuals import residual_groups, residual_table
 from mscpkpd.diagnostics.sampling import correlations, divergences
 from mscpkpd.diagnostics.verdicts import ORDER, Verdict
 from mscpkpd.errors import MscError, UsageError
+from mscpkpd.fitting.approximate import METHODS
 from mscpkpd.fitting.result import Fit
 from mscpkpd.fitting.trust import WITHOUT_PRIORS, noise_findings
 from mscpkpd.fitting.verbs import verb
@@ -205,6 +206,9 @@ def _prior(fit: Fit, seed: int, found: _Findings) -> None:
 
 
 def _left_out(fit: Fit, population: Population, found: _Findings) -> None:
+    if population.levels and fit.method in METHODS:
+        _cases_deleted(fit, population, found)
+        return
     drawn = drawn_from(fit, population)
     likelihood = pointwise(fit, drawn)
     flat = {name: np.asarray(x).reshape(-1) for name, x in fit.posterior.learned.items()}
@@ -223,6 +227,20 @@ def _left_out(fit: Fit, population: Population, found: _Findings) -> None:
     found.tables["loo"] = likelihood.rows.assign(elpd=by_row.elpd, pareto_k=by_row.k, bad=by_row.bad)
     found.tables["loo"].attrs["limit"] = by_row.limit
     found.add([say.of_left_out(by_row, rows_with_trouble(by_row, likelihood.rows), likelihood.given)])
+
+
+def _cases_deleted(fit: Fit, population: Population, found: _Findings) -> None:
+    """A maximum has no draws to weigh: each part is taken out by a step from it."""
+    tables: dict[str, pd.DataFrame] = {}
+    for by in ("subject", "study"):
+        try:
+            tables[by] = influence_on_maximum(fit, population, by)
+        except UsageError as error:
+            found.add([Verdict(f"influence by {by}", "not given", f"{error.problem}.", f"Try: {error.hint}.")])
+    found.tables |= {f"influence_by_{by}": table for by, table in tables.items()}
+    found.add(say.of_influence(tables))
+    if "subject" in tables:
+        found.add([say.of_subjects_left_out(tables["subject"])])
 
 
 def _simulated(fit: Fit, seed: int, count: int, found: _Findings) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from mscpkpd.diagnostics.leave_out import left_out
 from mscpkpd.diagnostics.pointwise import PointwiseLikelihood
+from mscpkpd.errors import UsageError
+from mscpkpd.fitting.deletion import clusters_by, deleted
+from mscpkpd.fitting.focei import maximum_at
+from mscpkpd.fitting.result import Fit
+from mscpkpd.population import Population
 
-__all__ = ["influence"]
+__all__ = ["influence", "influence_on_maximum"]
 
 CONSTANT = 1e-9  # relative range of draws that are one number, as noise is in least squares
 
@@ -44,21 +50,81 @@ def influence(likelihood: PointwiseLikelihood, draws: Mapping[str, np.ndarray], 
     columns = np.stack(list(moving.values()), axis=1)
     mean, sd = columns.mean(axis=0), columns.std(axis=0, ddof=1)
     without = weights.T @ columns
-    shifts = (without - mean) / sd
-    most = np.argmax(np.abs(shifts), axis=1)
-    each = np.arange(len(names))
+    moved = _Moved(tuple(moving), (without - mean) / sd, mean, without)
+    more = {"elpd": found.elpd, "pareto_k": found.k, "trusted": ~found.bad}
+    return _table(by, likelihood.rows[by], names, moved, more)
+
+
+def influence_on_maximum(fit: Fit, population: Population, by: str = "subject") -> pd.DataFrame:
+    """Leave out every subject or study by one Newton step from the maximum of an approximate likelihood.
+
+    Parameters
+    ----------
+    fit : Fit
+        By foce, focei, laplace or map.
+    population : Population
+        Its problem.
+    by : {"subject", "study"}
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `influence` has it: shifts are on the estimation scale, elpd is the log likelihood of the part at the
+        estimates without it, with its random effects integrated out. No Pareto k: `trusted` says whether the likelihood
+        of the rest gained by the step what its curvature forecast.
+
+    Raises
+    ------
+    UsageError
+        If parts share random effects.
+    FitError
+        If the model cannot be solved at the estimates.
+    """
+    problem, approximation = population.problem, str(fit.settings["approximation"])
+    labels = list(problem.rows.subject) if by == "subject" else [record.study for record in problem.study.records]
+    parts = clusters_by(population, approximation, labels)
+    if parts is None:
+        raise UsageError(
+            f"some random effects belong to more than one {by}, so that none can be left out alone",
+            hint=f"fit again without the {by} in question and compare",
+        )
+    found = maximum_at(population, approximation, fit.estimates, with_priors=fit.method == "map")
+    without = deleted(population, found, approximation, list(parts.values()))
+    coordinates, errors = found.coordinates, np.sqrt(np.diag(found.covariance))
+    natural = np.array([coordinates.natural(x) for x in without.x])
+    moved = _Moved(coordinates.names, (without.x - found.x) / errors, coordinates.natural(found.x), natural)
+    nothing = np.full(len(parts), np.nan)
+    more = {"elpd": without.elpd, "pareto_k": nothing, "trusted": without.trusted}
+    used = pd.Series(labels)[problem.rows.kind != "dropped"]
+    return _table(by, used, tuple(parts), moved, more)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Estimates with all data and without each part."""
+
+    names: tuple[str, ...]
+    shifts: np.ndarray  # shape (n_parts, n), in SD
+    before: np.ndarray  # shape (n,)
+    after: np.ndarray  # shape (n_parts, n)
+
+
+def _table(
+    by: str, labels: pd.Series, names: Sequence[str], moved: _Moved, more: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Each part with the estimate that it moves most."""
+    most, each = np.argmax(np.abs(moved.shifts), axis=1), np.arange(len(names))
+    before, after = moved.before[most], moved.after[each, most]
     with np.errstate(divide="ignore", invalid="ignore"):
-        change = 100 * (without[each, most] - mean[most]) / np.abs(mean[most])
-    counts = likelihood.rows[by].astype(str).value_counts()
+        change = 100 * (after - before) / np.abs(before)
+    counts = labels.astype(str).value_counts()
     table = pd.DataFrame(
         {
             by: names,
             "rows": [int(counts[name]) for name in names],
-            "elpd": found.elpd,
-            "pareto_k": found.k,
-            "trusted": ~found.bad,
-            "parameter": [list(moving)[k] for k in most],
-            "shift": shifts[each, most],
+            **more,
+            "parameter": [moved.names[k] for k in most],
+            "shift": moved.shifts[each, most],
             "usual": _usual(counts.loc[list(names)].to_numpy(float)),
             "change": change,
         }

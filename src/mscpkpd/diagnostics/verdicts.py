@@ -161,6 +161,22 @@ def of_left_out(found: LeftOut, bad: pd.DataFrame, given: str) -> Verdict:
     )
 
 
+def of_subjects_left_out(table: pd.DataFrame) -> Verdict:
+    """Leave-one-out by subject, where a maximum has no draws."""
+    elpd = table["elpd"].to_numpy(float)
+    total = f"LOO by subject: elpd {decimals(float(elpd.sum()), 1)}"
+    if len(elpd) > 1:
+        total += f" (SE {decimals(float(np.sqrt(len(elpd) * elpd.var(ddof=1))), 1)})"
+    how = "each subject given the estimates without it, its random effects integrated out"
+    unsure = table.loc[~table["trusted"], "subject"]
+    if not len(unsure):
+        return Verdict("leave-one-out", "ok", f"{total}; {how}.")
+    return Verdict(
+        "leave-one-out", "warn", f"{total}; {how}; not to be trusted of {_named(unsure)}.",
+        "Fit again without them.",
+    )  # fmt: skip
+
+
 def of_influence(tables: Mapping[str, pd.DataFrame]) -> Iterator[Verdict]:
     """Who pulls."""
     for by, table in tables.items():
@@ -170,7 +186,7 @@ def of_influence(tables: Mapping[str, pd.DataFrame]) -> Iterator[Verdict]:
             continue
         strong = np.abs(table["shift"]) > UNUSUAL * table["usual"]
         pulling, unsure = table[strong], table[~strong & ~table["trusted"]]
-        left = f" Without {_named(unsure[by])} weights cannot tell." if len(unsure) else ""
+        left = f" Without {_named(unsure[by])} only another fit can tell." if len(unsure) else ""
         again = f"Fit again without the {by} and compare." if len(unsure) else ""
         if not len(pulling):
             first = table.iloc[0]
@@ -189,7 +205,9 @@ def of_influence(tables: Mapping[str, pd.DataFrame]) -> Iterator[Verdict]:
 
 def _pull(by: str, row: Mapping[str, object]) -> str:
     said = f"{row[by] or 'rows without a name'} ({row['parameter']} by {number(float(str(row['shift'])), 2)} SD"
-    trusted = "" if row["trusted"] else f", k {decimals(float(str(row['pareto_k'])))}: more than weights can tell"
+    k = float(str(row["pareto_k"]))
+    known = f"k {decimals(k)}: more than weights can tell" if np.isfinite(k) else "more than a step can tell"
+    trusted = "" if row["trusted"] else f", {known}"
     return f"{said}{trusted})"
 
 

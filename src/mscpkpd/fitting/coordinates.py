@@ -72,10 +72,28 @@ class Coordinates:
     @cached_property
     def start(self) -> np.ndarray:
         """Where a search begins, shape (n,)."""
+        x, correlations = self.vector({}), self.counts[2]
+        first = len(x) - correlations
+        x[first:] = np.clip(x[first:], -np.arctanh(EDGE), np.arctanh(EDGE))
+        return x
+
+    def vector(self, values: Mapping[str, float]) -> np.ndarray:
+        """Turn values by name into a vector; the inverse of `natural`.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            By the names of `names`; what is not given is as a search starts.
+
+        Returns
+        -------
+        array of shape (n,)
+        """
         problem, effects = self.population.problem, self.population.effects
-        theta = [float(p.prior.to_free(p.start)) for p in problem.free]
-        spreads = [float(np.log(effects[k].sd)) for k in self.free_effects]
-        partial = [_partial(level) for level in self.population.levels]
+        theta = [float(p.prior.to_free(values.get(p.name, p.start))) for p in problem.free]
+        sds = [(effects[k].omega_sd, effects[k].sd) for k in self.free_effects]
+        spreads = [float(np.log(values.get(name, sd))) for name, sd in sds]
+        partial = [_partial(level, values) for level in self.population.levels]
         return np.array([*theta, *spreads, *(y for each in partial for y in each)])
 
     def theta(self, x: np.ndarray) -> np.ndarray:
@@ -135,13 +153,7 @@ def spreads_from(population: Population, values: Mapping[str, float]) -> Spreads
     Spreads
     """
     sd = np.array([float(values.get(effect.omega_sd, effect.sd)) for effect in population.effects])
-    roots = []
-    for level in population.levels:
-        matrix = np.eye(len(level.effects))
-        for name, stated, (i, j) in zip(level.correlation_names, level.correlations, level.pairs, strict=True):
-            matrix[i, j] = matrix[j, i] = float(values.get(name, stated))
-        roots.append(np.linalg.cholesky(matrix))
-    return Spreads(sd, tuple(roots))
+    return Spreads(sd, tuple(_root(level, values) for level in population.levels))
 
 
 def drawn_effects(population: Population, spreads: Spreads, rng: np.random.Generator) -> np.ndarray:
@@ -184,16 +196,21 @@ def lkj_exponents(level: Level) -> tuple[float, ...]:
     return tuple(level.lkj + 0.5 * (size - 2 - j) for _, j in level.pairs)
 
 
-def _partial(level: Level) -> list[float]:
-    """Partial correlations, as atanh, of the correlations where a search starts."""
+def _root(level: Level, values: Mapping[str, float]) -> np.ndarray:
+    """Cholesky factor of the correlations of a level, stated or given by name."""
+    matrix = np.eye(len(level.effects))
+    for name, stated, (i, j) in zip(level.correlation_names, level.correlations, level.pairs, strict=True):
+        matrix[i, j] = matrix[j, i] = float(values.get(name, stated))
+    return np.linalg.cholesky(matrix)
+
+
+def _partial(level: Level, values: Mapping[str, float]) -> list[float]:
+    """Partial correlations, as atanh, of correlations that are stated or given by name."""
     if not level.full:
         return []
-    matrix = np.eye(len(level.effects))
-    for (i, j), r in zip(level.pairs, level.correlations, strict=True):
-        matrix[i, j] = matrix[j, i] = r
-    root = np.linalg.cholesky(matrix)
+    root = _root(level, values)
     out = []
     for i, j in level.pairs:
         left = 1.0 - float(np.sum(root[i, :j] ** 2))
-        out.append(float(np.arctanh(np.clip(root[i, j] / np.sqrt(left), -EDGE, EDGE))))
+        out.append(float(np.arctanh(root[i, j] / np.sqrt(left))))
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from mscpkpd.fitting.coordinates import Coordinates
 from mscpkpd.fitting.marginal import Marginal, Mode
 from mscpkpd.population import Population
 
-__all__ = ["Maximum", "maximize"]
+__all__ = ["Maximum", "maximize", "maximum_at"]
 
 STEP = 1e-3  # of central differences of the objective, whose rounding is about 1e-9
 MOST_ITERATIONS = 200
@@ -40,6 +40,8 @@ class Maximum:
         Half of the second derivatives of the objective: the inverse is the covariance of the estimates.
     scores : array of shape (n_clusters, n)
         Half of the derivatives of each cluster's contribution to minus2ll.
+    curvatures : array of shape (n_clusters, n, n)
+        Half of their second derivatives.
     left : float
         What another Newton step would gain, in units of minus2ll.
     drift : array of shape (n_eta, n)
@@ -48,6 +50,8 @@ class Maximum:
         How often the likelihood was computed.
     message : str
         What the optimiser said.
+    with_priors : bool
+        Whether priors count.
     """
 
     coordinates: Coordinates
@@ -55,10 +59,12 @@ class Maximum:
     mode: Mode
     information: np.ndarray
     scores: np.ndarray
+    curvatures: np.ndarray
     left: float
     drift: np.ndarray
     evaluations: int
     message: str
+    with_priors: bool
 
     @property
     def concave(self) -> bool:
@@ -135,18 +141,25 @@ class _Objective:
     def gradient(self, x: np.ndarray) -> np.ndarray:
         return self.slopes(x)[0]
 
-    def hessian(self, x: np.ndarray) -> np.ndarray:
-        """Second derivatives by central differences of the objective, shape (n, n)."""
-        n, moves, here = len(x), STEP * 5 * np.eye(len(x)), self(x)
-        out = np.empty((n, n))
+    def curvatures(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Second derivatives by central differences, shape (n, n), and those of each cluster, (n_clusters, n, n)."""
+        n, moves = len(x), STEP * 5 * np.eye(len(x))
         with self.about(x):
+            here = self.terms(x)
+            out = np.empty((n, n, len(here)))
             for i in range(n):
-                out[i, i] = (self(x + moves[i]) - 2 * here + self(x - moves[i])) / (25 * STEP**2)
+                out[i, i] = (self.terms(x + moves[i]) - 2 * here + self.terms(x - moves[i])) / (25 * STEP**2)
                 for j in range(i):
                     plus, minus = moves[i] + moves[j], moves[i] - moves[j]
-                    corners = self(x + plus) + self(x - plus) - self(x + minus) - self(x - minus)
+                    corners = self.terms(x + plus) + self.terms(x - plus)
+                    corners -= self.terms(x + minus) + self.terms(x - minus)
                     out[i, j] = out[j, i] = corners / (100 * STEP**2)
-        return out
+        return out.sum(axis=2), np.moveaxis(out[:, :, :-1], 2, 0)
+
+    def terms(self, x: np.ndarray) -> np.ndarray:
+        """Contributions of the clusters and, last, of the priors, shape (n_clusters + 1,)."""
+        every = np.append(self.mode(x).contribution, self.penalty(x))
+        return np.where(np.isfinite(every), every, FARTHEST)
 
 
 def maximize(population: Population, approximation: str = "focei", *, with_priors: bool = False) -> Maximum:
@@ -180,14 +193,48 @@ def maximize(population: Population, approximation: str = "focei", *, with_prior
     if not np.isfinite(objective.mode(x).minus2ll):
         raise FitError("the model cannot be predicted at the start values", hint="other values, or fix a parameter")
     found = _searched(objective, x)
-    x, hessian = _polished(objective, np.asarray(found.x))
+    return _known(objective, *_polished(objective, np.asarray(found.x)), str(found.message))
+
+
+def maximum_at(
+    population: Population, approximation: str, values: Mapping[str, float], *, with_priors: bool = False
+) -> Maximum:
+    """Say again what is known at a maximum that was found before.
+
+    Parameters
+    ----------
+    population : Population
+    approximation : str
+    values : mapping of str to float
+        Estimates by name.
+    with_priors : bool
+
+    Returns
+    -------
+    Maximum
+
+    Raises
+    ------
+    FitError
+        If the model cannot be solved there.
+    """
+    marginal = Marginal(population, approximation)
+    objective = _Objective(marginal, with_priors=with_priors)
+    x = marginal.coordinates.vector(values)
+    if not np.isfinite(objective.mode(x).minus2ll):
+        raise FitError("the model cannot be predicted at the estimates", hint="fit again: another version made it")
+    return _known(objective, x, objective.curvatures(x), "found before")
+
+
+def _known(objective: _Objective, x: np.ndarray, curvatures: tuple[np.ndarray, np.ndarray], message: str) -> Maximum:
+    hessian, by_cluster = curvatures
     gradient, each = objective.slopes(x)
     left = float(gradient @ np.linalg.pinv(hessian, hermitian=True) @ gradient)
     moved = [objective.mode(x + m).eta - objective.mode(x - m).eta for m in STEP * np.eye(len(x))]
     drift = np.stack(moved, axis=1) / (2 * STEP)
     return Maximum(
-        marginal.coordinates, x, objective.mode(x), 0.5 * hessian, 0.5 * each, left, drift, objective.evaluations,
-        str(found.message),
+        objective.marginal.coordinates, x, objective.mode(x), 0.5 * hessian, 0.5 * each, 0.5 * by_cluster, left, drift,
+        objective.evaluations, message, objective.with_priors,
     )  # fmt: skip
 
 
@@ -199,15 +246,15 @@ def _searched(objective: _Objective, x: np.ndarray) -> Any:
     return minimize(objective, x, jac=objective.gradient, method="BFGS", options=options)
 
 
-def _polished(objective: _Objective, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _polished(objective: _Objective, x: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Newton steps until nothing is left to gain; the last point and its second derivatives."""
-    hessian, gained = objective.hessian(x), 0.0
+    curvatures, gained = objective.curvatures(x), 0.0
     for _ in range(ROUNDS):
-        x, gained = _with_curvature(objective, x, hessian)
+        x, gained = _with_curvature(objective, x, curvatures[0])
         if gained < RENEWED:
             break
-        hessian = objective.hessian(x)
-    return x, hessian
+        curvatures = objective.curvatures(x)
+    return x, curvatures
 
 
 def _with_curvature(objective: _Objective, x: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
