@@ -190,11 +190,11 @@ def test_draws_of_another_fit_are_refused(tmp_path):
 def test_coordinates_are_kept(tmp_path):
     place = Place(tmp_path)
     assert place.frame() is None
-    for exchange, centred in ((None, ()), ((0, 1), ("subject", "lot"))):
+    for exchange, centred in ((None, ()), ((0, 1), ("eta_CL", "eta_V_lot"))):
         place.keep_frame(Frame(np.arange(2.0), np.eye(2) / 3, exchange), centred)
-        frame, levels = place.frame()
+        frame, effects = place.frame()
         np.testing.assert_array_equal(frame.axes, np.eye(2) / 3)
-        assert (frame.exchange, levels) == (exchange, centred)
+        assert (frame.exchange, effects) == (exchange, centred)
 
 
 @pytest.mark.slow

@@ -114,9 +114,12 @@ def reference(population: Population, x: np.ndarray, eta: np.ndarray) -> float:
     return total
 
 
-@pytest.mark.parametrize("centred", [(), ("subject", "lot")])
+EVERY = ("eta_CL", "eta_V", "kappa_CL", "eta_V_lot")
+
+
+@pytest.mark.parametrize("centred", [(), EVERY, ("eta_CL",), ("eta_V", "kappa_CL")])
 def test_the_sampled_density_is_that_of_the_formulas(population, centred):
-    """In a frame, centred and not: up to one constant, with the Jacobian of the form; gradient by differences."""
+    """In a frame, centred, not, or one of two that correlate: up to a constant, with the Jacobian of the form."""
     chosen = replace(population, centred=centred)
     frame = any_frame(chosen)
     model = build_hierarchy(chosen, frame)
@@ -135,9 +138,9 @@ def test_the_sampled_density_is_that_of_the_formulas(population, centred):
         for k, level in enumerate(chosen.levels):
             sd = spreads.sd[first : first + len(level.effects)]
             first += len(level.effects)
-            if level.name not in centred:
-                each = np.sum(np.log(sd)) + np.sum(np.log(np.diag(spreads.roots[k])))
-                jacobian += len(level.labels) * float(each)
+            each = np.log(sd) + np.log(np.diag(spreads.roots[k]))
+            units = [effect.name not in centred for effect in level.effects]
+            jacobian += len(level.labels) * float(np.sum(each[units]))
         constants.append(float(log_density({"frame": at})) - reference(chosen, z[:n], eta) - jacobian)
     assert len(names) == len(values)
     np.testing.assert_allclose(constants, constants[0], atol=1e-6)
@@ -193,7 +196,7 @@ def stats_of(prior):
 
 def test_the_compiled_density_of_the_sampler(population):
     """By JAX through all subjects at once, against PyMC's own."""
-    chosen, frame = replace(population, centred=("lot",)), any_frame(population)
+    chosen, frame = replace(population, centred=("eta_V_lot",)), any_frame(population)
     passed: list[int] = []
     density = compile_problem(chosen, frame, lambda: passed.append(1))._make_logp_func()
     model = build_hierarchy(chosen, frame)
@@ -219,7 +222,7 @@ def test_the_form_is_chosen_by_what_the_data_say():
         model = model.fix(V=50.0, theta=0.75, d=0.0, s=noise)
         return parametrized(pose_population(model, table(rows)))[0].centred
 
-    assert of(np.linspace(1, 30, 12), 0.05) == ("subject",)
+    assert of(np.linspace(1, 30, 12), 0.05) == ("eta_CL",)
     assert of((1.0, 5.0), 0.5) == ()
 
 

@@ -74,7 +74,7 @@ class Population:
     notes : tuple of str
         Effects that were left out and why; priors that were chosen.
     centred : tuple of str
-        Levels whose effects a sampler takes as they are; all others are sampled in units of their spread.
+        Effects that a sampler takes as they are, such as "eta_CL"; all others are sampled in units of their spread.
     """
 
     problem: Problem

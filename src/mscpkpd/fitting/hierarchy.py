@@ -1,7 +1,7 @@
 """A population as a PyMC model: typical values, spreads, correlations and the random effects of every group.
 
-Random effects are sampled in units of their spread (non-centred), eta = sd * root @ u with u standard normal, or as
-they are (centred) for the levels that `Population.centred` names: where each group's own data say nearly all about it.
+Random effects are eta = sd * root @ w with w standard normal. What is sampled of each is w (non-centred), or the effect
+as it is (centred) where `Population.centred` names it: where each group's own data say nearly all about it.
 """
 
 from __future__ import annotations
@@ -143,14 +143,19 @@ def _level_variables(population: Population, level: Level) -> Any:
         rows = cholesky_rows(len(level.effects), [partial[k] for k in range(len(exponents))], pt.sqrt)
         for name, r in zip(level.correlation_names, _correlations(level, rows), strict=True):
             pm.Deterministic(name, r)
-    shape = (len(level.labels), len(level.effects))
-    if level.name in population.centred:
-        u = pm.Flat(f"effects_{level.name}", shape=shape, initval=np.zeros(shape))
-        pm.Potential(f"prior_{level.name}", _centred_density(u, sd, rows))
-        eta = u
-    else:
-        u = pm.Normal(f"unit_{level.name}", 0.0, 1.0, shape=shape)
-        eta = _spread(u, sd, rows)
+    centred, groups = _centred(population, level), len(level.labels)
+    parts: dict[bool, Any] = {}
+    if any(centred):
+        shape = (groups, sum(centred))
+        parts[True] = pm.Flat(f"effects_{level.name}", shape=shape, initval=np.zeros(shape))
+    if not all(centred):
+        parts[False] = pm.Normal(f"unit_{level.name}", 0.0, 1.0, shape=(groups, len(centred) - sum(centred)))
+    place = [centred[:k].count(form) for k, form in enumerate(centred)]
+    u = pt.stack([parts[form][:, k] for form, k in zip(centred, place, strict=True)], axis=1)
+    eta, whitened, log_slope = _unfolded(u, sd, rows, centred)
+    if any(centred):  # the others have their prior already
+        density = log_slope - 0.5 * sum(pt.sum(w**2) for w, form in zip(whitened, centred, strict=True) if form)
+        pm.Potential(f"prior_{level.name}", density)
     for e, effect in enumerate(level.effects):
         pm.Deterministic(effect.name, eta[:, e], dims=level.name)
     return eta
@@ -160,26 +165,29 @@ def _correlations(level: Level, rows: list[list[Any]]) -> list[Any]:
     return [sum(rows[i][m] * rows[j][m] for m in range(j + 1)) for i, j in level.pairs]
 
 
-def _spread(u: Any, sd: Any, rows: list[list[Any]] | None) -> Any:
-    """Effects of standard normal variables, one group a row."""
-    if rows is None:
-        return u * sd
-    mixed = [sum(rows[i][m] * u[:, m] for m in range(i + 1)) for i in range(len(rows))]
-    return pt.stack(mixed, axis=1) * sd
+def _centred(population: Population, level: Level) -> list[bool]:
+    return [effect.name in population.centred for effect in level.effects]
 
 
-def _centred_density(eta: Any, sd: Any, rows: list[list[Any]] | None) -> Any:
-    """Log density of effects given their spread, up to a constant."""
-    scaled = eta / sd
-    groups = eta.shape[0]
-    density = -groups * pt.sum(pt.log(sd))
-    if rows is None:
-        return density - 0.5 * pt.sum(scaled**2)
-    found: list[Any] = []
-    for i, row in enumerate(rows):
-        found.append((scaled[:, i] - sum(row[m] * found[m] for m in range(i))) / row[i])
-        density = density - groups * pt.log(row[i]) - 0.5 * pt.sum(found[-1] ** 2)
-    return density
+def _unfolded(u: Any, sd: Any, rows: list[list[Any]] | None, centred: Sequence[bool]) -> tuple[Any, list[Any], Any]:
+    """Effects of what is sampled, one group a row; standard normal variables behind them, effect by effect; log slope.
+
+    Effect after effect, so that one that is known by its own data leaves the next what it says about it.
+    """
+    etas: list[Any] = []
+    whitened: list[Any] = []
+    log_slope: Any = 0.0
+    for k, as_it_is in enumerate(centred):
+        row = [0.0] * k + [1.0] if rows is None else rows[k]
+        shift = sum(row[m] * whitened[m] for m in range(k)) if rows is not None else 0.0
+        if as_it_is:
+            etas.append(u[:, k])
+            whitened.append((u[:, k] / sd[k] - shift) / row[k])
+            log_slope = log_slope - u.shape[0] * pt.log(sd[k] * row[k])
+        else:
+            whitened.append(u[:, k])
+            etas.append((shift + row[k] * u[:, k]) * sd[k])
+    return pt.stack(etas, axis=1), whitened, log_slope
 
 
 # ---- in the coordinates of a frame -----------------------------------------------------------------------------------
@@ -211,9 +219,9 @@ def _framed(population: Population, frame: Frame) -> tuple[dict[str, Any], list[
         size = len(level.labels) * len(level.effects)
         u = z[u_at : u_at + size].reshape((len(level.labels), len(level.effects)))
         u_at += size
-        centred = level.name in population.centred
-        density += _centred_density(u, mine, rows) if centred else -0.5 * pt.sum(u**2)
-        etas.append(u if centred else _spread(u, mine, rows))
+        eta, whitened, log_slope = _unfolded(u, mine, rows, _centred(population, level))
+        density += log_slope - 0.5 * sum(pt.sum(w**2) for w in whitened)
+        etas.append(eta)
     pm.Potential("prior", density)
     pm.Deterministic(THETA, pt.concatenate([*drawn, *(eta.flatten() for eta in etas)]))
     return free, etas

@@ -124,7 +124,7 @@ class Place:
                 )
 
     def frame(self) -> tuple[Frame, tuple[str, ...]] | None:
-        """Coordinates of the run and the levels sampled centred; None where it has not come so far."""
+        """Coordinates of the run and the effects sampled centred; None where it has not come so far."""
         path = self.folder / FRAME
         if not path.exists():
             return None

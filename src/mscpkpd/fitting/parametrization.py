@@ -1,8 +1,8 @@
 """How a sampler sees a population: centred or not, and a frame in which the joint posterior is about standard normal.
 
 Random effects in units of their spread (non-centred) suit groups that have few data, random effects as they are
-(centred) groups whose own data say nearly all about them. The choice is made level by level, at the mode of the
-posterior with random effects integrated out.
+(centred) groups whose own data say nearly all about them. The choice is made effect by effect, at the mode of the
+posterior with random effects integrated out: of two that correlate, one may be well known and the other not.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from mscpkpd.population import Population
 
 __all__ = ["as_sampled", "draw_names", "parametrized", "population_frame"]
 
-# A level is sampled centred where the data of its groups leave less than this share of the variance of every effect.
-WELL_KNOWN = 0.25
+# An effect is sampled centred where the data of its groups leave less than this share of its variance.
+WELL_KNOWN = 0.5
 STEP = 1e-5  # of central differences of the change between both forms
 # Above this n the 2 n^2 searches for random effects behind the curvature cost more than they save; the joint mode does.
 MOST_COORDINATES = 20
@@ -33,7 +33,7 @@ def draw_names(population: Population) -> tuple[str, ...]:
 
 
 def parametrized(population: Population) -> tuple[Population, Frame]:
-    """Choose for each level between the centred and the non-centred form, and find a frame.
+    """Choose for each random effect between the centred and the non-centred form, and find a frame.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def parametrized(population: Population) -> tuple[Population, Frame]:
     Returns
     -------
     Population
-        With the levels that are sampled centred.
+        With the effects that are sampled centred.
     Frame
         About the mode with random effects integrated out, or, where there are many coordinates, the joint mode; the
         priors alone where it cannot be found.
@@ -61,7 +61,7 @@ def parametrized(population: Population) -> tuple[Population, Frame]:
         sd = spreads.sd[first : first + len(level.effects)]
         first += len(level.effects)
         share = np.mean(population.eta_of(k, variances), axis=0) / sd**2
-        centred += [level.name] if np.all(share < WELL_KNOWN) else []
+        centred += [effect.name for effect, left in zip(level.effects, share, strict=True) if left < WELL_KNOWN]
     chosen = replace(population, centred=tuple(centred))
     return chosen, population_frame(chosen, found)
 
@@ -115,13 +115,13 @@ def population_frame(population: Population, found: Maximum) -> Frame:
 
 
 def as_sampled(population: Population, eta: np.ndarray, spreads: Spreads) -> np.ndarray:
-    """Random effects as a sampler has them: in units of their spread, unless their level is centred."""
+    """Random effects as a sampler has them: as they are where they are centred, else in units of their spread."""
     parts, first = [np.zeros(0)], 0
     for k, level in enumerate(population.levels):
         block = population.eta_of(k, eta)
-        if level.name not in population.centred:
-            sd = spreads.sd[first : first + len(level.effects)]
-            block = np.linalg.solve(spreads.roots[k], (block / sd).T).T
+        sd = spreads.sd[first : first + len(level.effects)]
+        whitened = np.linalg.solve(spreads.roots[k], (block / sd).T).T
+        centred = [effect.name in population.centred for effect in level.effects]
         first += len(level.effects)
-        parts.append(block.reshape(-1))
+        parts.append(np.where(centred, block, whitened).reshape(-1))
     return np.concatenate(parts)

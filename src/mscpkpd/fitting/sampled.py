@@ -120,10 +120,10 @@ def drawn_by_nuts(population: Population, seed: int, how: Sampling, progress: Pr
         values, stats = run(population.problem, folder=how.folder)
     table, checks = diagnose(values, stats)
     forms = [
-        f"{level.name}: {'centred' if level.name in population.centred else 'non-centred'}"
-        for level in population.levels
+        f"{effect.name} {'centred' if effect.name in population.centred else 'non-centred'}"
+        for effect in population.effects
     ]
-    notes = (f"random effects sampled, by level, {', '.join(forms)}",) if forms else ()
+    notes = (f"random effects sampled: {', '.join(forms)}",) if forms else ()
     diagnostics = {str(name): dict(row) for name, row in table.iterrows()}
     return Drawn(population, values, stats, diagnostics, checks, options, notes)
 
