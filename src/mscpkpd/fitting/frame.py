@@ -22,9 +22,9 @@ from mscpkpd.problem import Problem
 __all__ = ["Frame", "find_frame"]
 
 MOST_EVALUATIONS = 60
-# Squared residuals, in units of their variance: below the first a swap of two rates cannot be seen in the data, above
-# the second each of them can.
-UNSEEN, SEEN = 1.0, 1.0
+# Squared residuals, in units of their variance: below the first the data leave the swap of two rates a share of the
+# posterior that a chain must find, above the second they see each of the two.
+UNSEEN, SEEN = 9.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def find_frame(problem: Problem) -> Frame:
 
 
 def _exchangeable(problem: Problem, work: Residuals, z: np.ndarray) -> tuple[int, int] | None:
-    """Positions of the two rates whose values can be swapped without a sign in the data; None where there are none."""
+    """Positions of the two rates whose values the data would see swapped least; None where they see every swap."""
     rates = [k for k, name in enumerate(work.names) if problem.model.parameter(name).unit.startswith("1/")]
     rates = [k for k in rates if work.priors[k].transform == "log"]
     here, best, pair = work(z), UNSEEN, None
