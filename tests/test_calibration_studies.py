@@ -23,6 +23,7 @@ from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.repeated import Repeated
 from mscpkpd.population import pose_population
 from reference.small_models import one_compartment, study
+from toy import study_of, toy_model
 
 ROOT = Path(__file__).parents[1]
 PLANS = sorted((ROOT / "calibration").glob("*.toml"))
@@ -364,3 +365,12 @@ def test_nuts_with_random_effects_is_calibrated_and_resumes_where_it_stopped(tmp
     pd.testing.assert_frame_equal(again.ranks, whole.ranks)
     covered = binom.interval(0.9999, 30, 0.9)
     assert all(covered[0] <= 30 * share <= 30 for share in whole.table["covered_90"])
+
+
+@pytest.mark.slow
+def test_residuals_that_follow_each_other_are_calibrated(tmp_path):
+    """R9: new series of three subjects are drawn as the density of the fit has them."""
+    rows = [{"subject": f"s{k}", "time": t, "value": 1.0} for k in range(3) for t in (1.0, 2.0, 4.0, 8.0)]
+    found = calibrate(toy_model(tmp_path, "ar1(0.6, lognormal(b))"), study_of(rows), 40, cores=1, seed=5)
+    assert found.passed, str(found)
+    assert found.table.set_index("quantity")["shrinkage"][["k", "b"]].min() > 0.5  # ranks of posteriors that learned

@@ -218,6 +218,28 @@ def test_a_bias_is_recovered_relative_to_a_reference_and_said_to_be_unknown_with
     assert any(note.startswith("pet: no row of 'lung_cells' by another method than PET") for note in alone.notes)
 
 
+def test_a_bias_that_differs_between_batches_is_learned_batch_by_batch(tmp_path):
+    """[variability] of the bias over lots: rows of that method alone move, and each of 12 lots finds its factor."""
+    model = replace(two_organs(tmp_path), variability=(Variability("pet", "lot", 0.3),))
+    rng, rows = np.random.default_rng(3), []
+    factors = 1.5 * np.exp(0.4 * rng.standard_normal(12))
+    for k, factor in enumerate(factors):
+        for time in (2.0, 10.0, 20.0):
+            for method, times in (("PET", factor), ("qPCR", 1.0)):
+                value = float(times * lung(time) * np.exp(0.05 * rng.standard_normal()))
+                rows.append({"subject": f"m{k}", "lot": f"L{k}", "method": method, "time": time, "value": value})
+    study = evidence(*rows)
+    population = pose_population(model, study)
+    start = population.problem.start
+    moved = population.predict(start, np.full(12, 0.1)).value / population.predict(start, np.zeros(12)).value
+    np.testing.assert_allclose(moved, np.where([row["method"] == "PET" for row in rows], np.exp(0.1), 1.0), rtol=1e-9)
+    found = fit(model, study, "focei", free=["k", "pet", "b"])
+    assert found.ok
+    lots = found.individuals.set_index("lot").loc[[f"L{k}" for k in range(12)]]
+    # three values with 5 % of noise each: four standard errors of a factor
+    np.testing.assert_allclose(np.log(lots["pet"]), np.log(factors), atol=4 * 0.05 / np.sqrt(3))
+
+
 # ---- survival --------------------------------------------------------------------------------------------------------
 
 
