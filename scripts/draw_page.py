@@ -26,17 +26,20 @@ FIGURES = {
         "absolute_check/figures/residuals.png": "trust_noise.png",
         "comparison.png": "trust_comparison.png",
     },
+    "evidence": {"facts.png": "evidence_facts_SYNTHETIC.png"},
 }
 
 
 def main(page: str, target: str = str(DOCS / "figures")) -> None:
-    """Run Python and shell blocks in their order, then copy."""
+    """Write, run and type the blocks in their order, then copy."""
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     to = Path(target).absolute()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         names: dict[str, object] = {}
-        for kind, code in re.findall(r"^```(python|sh)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+        for kind, code in re.findall(r"^```(python|sh|toml|csv)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+            if kind in ("toml", "csv"):  # the first line is its name
+                Path(code.splitlines()[0].removeprefix("#").strip()).write_text(code, encoding="utf-8")
             if kind == "python":
                 exec(compile(code, page, "exec"), names)  # noqa: S102 - the page is the program
             for line in code.splitlines() if kind == "sh" else ():

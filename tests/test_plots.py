@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import small_fits
+from evidence_models import evidence, two_organs
 from mscpkpd import plots
 from mscpkpd.dosing import bolus
 from mscpkpd.exposures import exposure
+from mscpkpd.fitting.api import fit
 from mscpkpd.fitting.result import Fit
 from mscpkpd.modelfile import load_model
 from mscpkpd.plots.curves import doses_text
@@ -286,6 +288,42 @@ def test_facts_that_wrote_a_prior_are_marked() -> None:
     assert "cannot test the model alone" in said
     assert "QUICK, not a result" in said
     assert len(figure.axes) == 2
+
+
+def test_facts_that_are_no_curve_stand_beside_the_fit(tmp_path) -> None:
+    """Each on the axis on which it is read: counts of n in percent, shares too, limits as arrows; values are curves."""
+    rows = [
+        {"quantity": "half_life", "time": 1.0, "time_to": 24.0, "value": 7.0, "unit": "h"},
+        {"quantity": "half_life", "time": 1.0, "time_to": 9.0, "censoring": "left", "upper": 9.0, "unit": "h"},
+        {"quantity": "ratio", "versus": "liver_cells", "time": 6.0, "value": 2.0, "unit": "1"},
+        {"quantity": "positive", "subject": "herd", "time": 24.0, "value": 7, "n": 10, "unit": "1"},
+        {"quantity": "present", "time": 30.0, "value": 1, "unit": "1"},
+        *({"quantity": "share", "output": name, "time": 6.0, "sample": "a", "value": share, "unit": "%"}
+          for name, share in (("lung_cells", 60.0), ("liver_cells", 40.0))),
+        {"time": 2.0, "value": 800.0},
+    ]  # fmt: skip
+    found = fit(two_organs(tmp_path), evidence(*rows), "map", free=["k", "q", "lod", "b"])
+    figure = plots.facts_and_fit(found, marks=Marks(synthetic=True))
+    panels = {ax.get_xlabel(): [label.get_text() for label in ax.get_yticklabels()] for ax in figure.axes}
+    assert panels == {
+        "time [h]": ["m1: half-life of lung_cells, 1 to 24 h", "m1: half-life of lung_cells, 1 to 9 h"],
+        "ratio": ["m1: ratio of lung_cells to liver_cells, 6 h"],
+        "animals [%]": ["herd: lung_cells positive, 24 h", "m1: lung_cells present, 30 h"],
+        "share [%]": ["m1: share of lung_cells, 6 h", "m1: share of liver_cells, 6 h"],
+    }
+    seen = {
+        ax.get_xlabel(): [line for line in ax.lines if line.get_label().startswith("observed")] for ax in figure.axes
+    }
+    np.testing.assert_allclose(seen["animals [%]"][0].get_xdata(), [70.0, 100.0])
+    np.testing.assert_allclose(seen["share [%]"][0].get_xdata(), [60.0, 40.0])
+    assert "below this" in texts(figure)
+    assert "SYNTHETIC" in texts(figure)
+    (herd,) = plots.facts_and_fit(found, individuals=False).axes
+    assert [label.get_text() for label in herd.get_yticklabels()] == ["herd: lung_cells positive, 24 h"]
+
+
+def test_a_study_of_values_alone_has_no_facts(sampled: Fit) -> None:
+    assert plots.facts_and_fit(sampled) is None
 
 
 def test_intervals_that_miss_the_truth_are_counted() -> None:

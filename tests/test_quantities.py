@@ -250,3 +250,20 @@ def test_positive_needs_a_limit_of_detection(tmp_path):
     study = evidence({"quantity": "positive", "output": "marker", "time": 5.0, "value": 3, "n": 10})
     with pytest.raises(DataError, match=r"row 2: 'positive' of 'marker', whose model has no limit.*probit"):
         pose(two_organs(tmp_path), study)
+
+
+def test_ratios_to_nothing_are_refused_row_by_row(tmp_path):
+    """A fold change from before the cells were given, and a ratio to an organ that they have not reached (Q3)."""
+    rows = (
+        {"quantity": "fold_change", "time": 6.0, "value": 0.5, "unit": None},
+        {"quantity": "ratio", "versus": "liver_cells", "time": 0.0, "value": 9.0, "unit": None},
+        {"time": 6.0, "value": 500.0},
+    )
+    with pytest.raises(DataError) as refused:
+        fit(two_organs(tmp_path), evidence(*rows), "map")
+    text = str(refused.value)
+    assert (
+        "row 2: a fold change of 'lung_cells' from before any dose, where nothing is predicted. Try: time_from" in text
+    )
+    assert "row 3: a ratio to liver_cells, of which nothing is predicted. Try: a later time" in text
+    assert "row 4" not in text

@@ -15,6 +15,7 @@ import numpy as np
 
 from mscpkpd.blq import treated
 from mscpkpd.data import Study
+from mscpkpd.data.quantities import DIMENSIONLESS
 from mscpkpd.engine.course import driven_together
 from mscpkpd.engine.plan import plan_of
 from mscpkpd.engine.solve import solve
@@ -47,6 +48,7 @@ FIT_TOLERANCE = 1e-8  # relative, of the solver; looser values bias variance est
 TRIED = 500  # draws of the priors for which a compiled density is to be fine enough
 OF_DESIGN = ("system", "_positions", "sampled_by", "exactly", "hours")  # what does not depend on values of rows
 NOTHING = 1e-30  # a prediction below this is one of nothing at all
+ENDLESS = 1e15  # and a ratio above this one to nothing
 
 
 @dataclass(frozen=True)
@@ -472,7 +474,7 @@ def _noise_names(model: Model, rows: Rows) -> set[str]:
 
 
 def refuse_impossible_rows(problem: Problem) -> None:
-    """Refuse rows that the noise model gives no chance where the model predicts nothing at all, such as controls.
+    """Refuse rows that have no chance where the model predicts nothing at all: controls, and ratios to nothing.
 
     Parameters
     ----------
@@ -482,7 +484,8 @@ def refuse_impossible_rows(problem: Problem) -> None:
     Raises
     ------
     DataError
-        With every such row (R13): no spread around a prediction of 0, or a value under lognormal noise.
+        With every such row (R13): no spread around a prediction of 0, a value under lognormal noise, or a ratio or fold
+        change whose lower part is predicted to be 0 (Q3).
     """
     f, values, rows = problem.predict(problem.start).value, problem.values(problem.start), problem.rows
     findings: list[DataError] = []
@@ -493,6 +496,8 @@ def refuse_impossible_rows(problem: Problem) -> None:
         if noise is None or len(mine) == 0:
             continue
         findings += [_impossible(problem, name, i) for i in mine.tolist() if _has_no_chance(noise, rows, i, values)]
+    ratio = np.isin([problem.model.output(name).quantity for name in rows.outputs], DIMENSIONLESS)[rows.output]
+    findings += [_of_nothing(problem, i) for i in np.flatnonzero(ratio & (f > ENDLESS)).tolist()]
     if findings:
         raise DataError.of(findings, where=f"study '{problem.study.name}' with model '{problem.model.name}'")
 
@@ -552,3 +557,15 @@ def _impossible(problem: Problem, output: str, row: int) -> DataError:
         where=problem.rows.where[row],
         hint=f"additive or combined2 noise for '{output}', a baseline in the model, or leave the row out",
     )
+
+
+def _of_nothing(problem: Problem, row: int) -> DataError:
+    record = problem.study.records[row]
+    if record.quantity == "ratio":
+        other = record.versus or f"'{record.output}' of {record.versus_subject}"
+        what, hint = f"a ratio to {other}, of which nothing is predicted", "a later time, or leave the row out"
+    else:
+        since = "before any dose" if record.time_from is None else f"at {record.time_from:g} h"
+        what = f"a fold change of '{record.output}' from {since}, where nothing is predicted"
+        hint = "time_from after the dose, quantity = difference, or a baseline in the model"
+    return DataError(what, where=problem.rows.where[row], hint=hint)

@@ -20,7 +20,7 @@ from mscpkpd.plots.curves import fitted_curves
 from mscpkpd.plots.designs import identifiability
 from mscpkpd.plots.diagnosis import check_figures, comparison
 from mscpkpd.plots.diagram import structure
-from mscpkpd.plots.evidence import estimates_and_truth, facts_and_priors
+from mscpkpd.plots.evidence import estimates_and_truth, facts_and_fit, facts_and_priors
 from mscpkpd.plots.individuals import individual_fits
 from mscpkpd.plots.learning import learned_shares, priors_and_posteriors
 from mscpkpd.plots.observations import data_and_fit
@@ -43,6 +43,7 @@ __all__ = [
     "enrichment",
     "estimates_and_truth",
     "exposure_comparison",
+    "facts_and_fit",
     "facts_and_priors",
     "fitted_curves",
     "identifiability",

@@ -16,6 +16,7 @@ from mscpkpd.fitting.result import LITTLE, Fit, load_fit
 from mscpkpd.parameters import Parameter
 from mscpkpd.plots import (
     data_and_fit,
+    facts_and_fit,
     fitted_curves,
     individual_fits,
     learned_shares,
@@ -76,6 +77,9 @@ def fit_content(folder: Path, *, show_data: bool = True) -> Content:
     pictures = folder / FIGURES
     pictures.mkdir(exist_ok=True)
     data = [_data_picture(fit, curves, name, pictures, shown, show_data=show_data) for name in _outputs(curves)]
+    facts = facts_and_fit(fit, marks=marks, individuals=show_data)
+    if facts is not None:
+        data.append(_picture(facts, pictures, "facts", "Facts that are no curve, beside the fit"))
     learned = [
         _picture(figure, pictures, name, alt)
         for figure, name, alt in (
