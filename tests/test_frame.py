@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mscpkpd.data import read_study, study_from_frame
 from mscpkpd.fitting.bayes import build_pymc
-from mscpkpd.fitting.frame import Frame, find_frame
+from mscpkpd.fitting.frame import Frame, _exchangeable, find_frame
 from mscpkpd.modelfile import library_path, load_model
 from mscpkpd.problem import Problem, pose
 
@@ -86,6 +87,21 @@ def test_rates_that_can_exchange_roles_are_found():
     np.testing.assert_allclose(mode, [0.029, 0.0105], rtol=0.05)
     s, d = frame.center[[i, j]]
     assert (np.exp(s), np.exp(d)) == pytest.approx((1 / mode[0] + 1 / mode[1], mode[0] / mode[1]))
+
+
+@pytest.mark.parametrize(("seen", "pair"), [(0.2, (0, 1)), (1.0, (0, 1)), (2.0, None)])
+def test_a_swap_that_leaves_a_share_of_the_posterior_is_sampled_along(seen, pair):
+    """Squared residuals of the swap of two rates that differ by e: 0.2, 4 and 16; half of the latter is nothing."""
+    rate, log = SimpleNamespace(unit="1/h"), SimpleNamespace(transform="log")
+    problem = SimpleNamespace(model=SimpleNamespace(parameter={"a": rate, "b": rate}.get))
+
+    class Work:
+        names, index, priors = ("a", "b"), np.array([0, 1]), (log, log)
+
+        def __call__(self, z):
+            return np.array([10 * (z[0] + z[1]), seen * (z[0] - z[1])])
+
+    assert _exchangeable(problem, Work(), np.array([0.0, 1.0])) == pair
 
 
 def test_one_rate_has_nothing_to_exchange_roles_with(tmp_path):

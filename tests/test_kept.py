@@ -18,9 +18,12 @@ from mscpkpd.errors import InputError
 from mscpkpd.fitting.api import fit, load_fit
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.kept import Place, described, read_stretch, so_far
+from mscpkpd.fitting.nuts import framed
+from mscpkpd.model import Variability
 from mscpkpd.modelfile import library_path, load_model
 from mscpkpd.population import pose_population
 from mscpkpd.templates import template
+from population_models import grid, linear, table
 from reference.small_models import one_compartment, study
 
 TESTS = Path(__file__).parent
@@ -195,6 +198,15 @@ def test_coordinates_are_kept(tmp_path):
         frame, effects = place.frame()
         np.testing.assert_array_equal(frame.axes, np.eye(2) / 3)
         assert (frame.exchange, effects) == (exchange, centred)
+
+
+def test_coordinates_of_another_version_are_refused(tmp_path):
+    """Levels were centred as a whole once; their names are those of no effect."""
+    population = pose_population(linear(Variability("c0", "subject", 2.0)), table(grid(3, (1.0, 4.0))))
+    place = Place(tmp_path)
+    place.keep_frame(Frame(np.zeros(1), np.eye(1)), ("subject",))
+    with pytest.raises(InputError, match="centred by subject, as another version had it.*Try: remove the folder"):
+        framed(population, place)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from mscpkpd.fitting.coordinates import Coordinates
 from mscpkpd.fitting.densities import densities
 from mscpkpd.fitting.frame import Frame
 from mscpkpd.fitting.hierarchy import build_hierarchy
-from mscpkpd.fitting.parametrization import draw_names, parametrized
+from mscpkpd.fitting.parametrization import as_sampled, draw_names, parametrized
 from mscpkpd.model import Covariance, Variability
 from mscpkpd.parameters import Prior
 from mscpkpd.population import Population, pose_population
@@ -206,6 +206,19 @@ def test_the_compiled_density_of_the_sampler(population):
     assert value == pytest.approx(float(log_density({"frame": at})), abs=1e-6)
     expected = gradient({"frame": at})
     np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-5 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("centred", [(), EVERY, ("eta_CL",), ("eta_V", "kappa_CL")])
+def test_what_a_sampler_has_is_what_its_effects_are(population, centred):
+    """`as_sampled` and the graph of the sampler are inverse to each other, whatever is centred."""
+    chosen = replace(population, centred=centred)
+    frame = any_frame(chosen)
+    model = build_hierarchy(chosen, frame)
+    (expression,) = model.replace_rvs_by_values([model[THETA]])
+    at = 0.3 * np.random.default_rng(4).standard_normal(len(frame.center))
+    drawn = pytensor.function(model.value_vars, expression, mode=FAST)(at)
+    n, z = len(Coordinates(chosen).names), frame.place(at)
+    np.testing.assert_allclose(as_sampled(chosen, drawn[n:], Coordinates(chosen).spreads(z[:n])), z[n:], rtol=1e-8)
 
 
 def test_the_form_is_chosen_by_what_the_data_say():

@@ -190,3 +190,17 @@ def test_90_percent_intervals_of_nuts_contain_nlme(model, study):
     assert {"eta_ka", "eta_CL"} <= set(found.draws["posterior"].data_vars)
     shrunk = found.table.set_index("parameter")
     assert 0 < shrunk.loc["omega_sd_CL", "eta_shrinkage_var"] < 0.4
+
+
+def test_a_spread_that_went_to_zero_has_no_upper_limit_and_no_warning(recwarn):
+    """Three subjects that do not differ: nothing overflows where their spread has no upper limit."""
+    from mscpkpd.model import Variability
+    from population_models import linear, table
+
+    times = np.array((0.5, 2.0, 5.0, 11.0))
+    values = 10 * np.exp(-0.1 * times) + 0.5 * times + 0.5 * np.array((1.0, -1.2, 0.4, -0.3))
+    rows = [
+        {"subject": f"S{k}", "time": t, "value": y} for k in range(3) for t, y in zip(times, values, strict=True)
+    ]  # fmt: skip
+    found = fit(linear(Variability("c0", "subject", 0.3)), table(rows), "focei", free=["c0", "s"])
+    assert not [each for each in recwarn if "overflow" in str(each.message)]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mscpkpd.diagnostics import verdicts as say
-from mscpkpd.diagnostics.influence import influence, influence_on_maximum
+from mscpkpd.diagnostics.influence import influence, influence_on_maximum, maximum_of
 from mscpkpd.diagnostics.leave_out import left_out, rows_with_trouble
 from mscpkpd.diagnostics.pointwise import pointwise, refuse_without_posterior
 from mscpkpd.diagnostics.posterior import drawn_from, population_of
@@ -231,16 +231,17 @@ def _left_out(fit: Fit, population: Population, found: _Findings) -> None:
 
 def _cases_deleted(fit: Fit, population: Population, found: _Findings) -> None:
     """A maximum has no draws to weigh: each part is taken out by a step from it."""
+    known = maximum_of(fit, population)
     tables: dict[str, pd.DataFrame] = {}
     for by in ("subject", "study"):
         try:
-            tables[by] = influence_on_maximum(fit, population, by)
+            tables[by] = influence_on_maximum(fit, population, known, by)
         except UsageError as error:
-            found.add([Verdict(f"influence by {by}", "not given", f"{error.problem}.", f"Try: {error.hint}.")])
+            name = f"influence by {by}"
+            found.add([Verdict(name, "not given", f"{error.problem}.", f"Try: {error.hint}.")])
     found.tables |= {f"influence_by_{by}": table for by, table in tables.items()}
     found.add(say.of_influence(tables))
-    if "subject" in tables:
-        found.add([say.of_subjects_left_out(tables["subject"])])
+    found.add([say.of_subjects_left_out(tables.get("subject"))])
 
 
 def _simulated(fit: Fit, seed: int, count: int, found: _Findings) -> None:

@@ -10,13 +10,13 @@ import pandas as pd
 
 from mscpkpd.diagnostics.leave_out import left_out
 from mscpkpd.diagnostics.pointwise import PointwiseLikelihood
-from mscpkpd.errors import UsageError
+from mscpkpd.errors import FitError, UsageError
 from mscpkpd.fitting.deletion import clusters_by, deleted
-from mscpkpd.fitting.focei import maximum_at
+from mscpkpd.fitting.focei import Maximum, maximum_at
 from mscpkpd.fitting.result import Fit
 from mscpkpd.population import Population
 
-__all__ = ["influence", "influence_on_maximum"]
+__all__ = ["influence", "influence_on_maximum", "maximum_of"]
 
 CONSTANT = 1e-9  # relative range of draws that are one number, as noise is in least squares
 
@@ -55,7 +55,28 @@ def influence(likelihood: PointwiseLikelihood, draws: Mapping[str, np.ndarray], 
     return _table(by, likelihood.rows[by], names, moved, more)
 
 
-def influence_on_maximum(fit: Fit, population: Population, by: str = "subject") -> pd.DataFrame:
+def maximum_of(fit: Fit, population: Population) -> Maximum:
+    """Say again what is known at the maximum of a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        By foce, focei, laplace or map.
+    population : Population
+        Its problem.
+
+    Raises
+    ------
+    FitError
+        If the fit is not at a maximum: what a step from it says would mean nothing.
+    """
+    known = maximum_at(population, str(fit.settings["approximation"]), fit.estimates, with_priors=fit.method == "map")
+    if not known.converged:
+        raise FitError("the search did not end at a maximum, from which parts could be left out", hint="another start")
+    return known
+
+
+def influence_on_maximum(fit: Fit, population: Population, known: Maximum, by: str = "subject") -> pd.DataFrame:
     """Leave out every subject or study by one Newton step from the maximum of an approximate likelihood.
 
     Parameters
@@ -64,21 +85,22 @@ def influence_on_maximum(fit: Fit, population: Population, by: str = "subject") 
         By foce, focei, laplace or map.
     population : Population
         Its problem.
+    known : Maximum
+        Of this fit.
     by : {"subject", "study"}
 
     Returns
     -------
     pandas.DataFrame
-        As `influence` has it: shifts are on the estimation scale, elpd is the log likelihood of the part at the
-        estimates without it, with its random effects integrated out. No Pareto k: `trusted` says whether the likelihood
-        of the rest gained by the step what its curvature forecast.
+        As `influence` has it: shifts (without minus with) are on the estimation scale, those of correlations on their
+        own; elpd is the log likelihood of the part at the estimates without it, with its random effects integrated out.
+        No Pareto k: `trusted` says whether the likelihood of the rest gained by the step what its curvature forecast.
+        One part alone cannot be left out: its numbers are missing.
 
     Raises
     ------
     UsageError
         If parts share random effects.
-    FitError
-        If the model cannot be solved at the estimates.
     """
     problem, approximation = population.problem, str(fit.settings["approximation"])
     labels = list(problem.rows.subject) if by == "subject" else [record.study for record in problem.study.records]
@@ -88,15 +110,20 @@ def influence_on_maximum(fit: Fit, population: Population, by: str = "subject") 
             f"some random effects belong to more than one {by}, so that none can be left out alone",
             hint=f"fit again without the {by} in question and compare",
         )
-    found = maximum_at(population, approximation, fit.estimates, with_priors=fit.method == "map")
-    without = deleted(population, found, approximation, list(parts.values()))
-    coordinates, errors = found.coordinates, np.sqrt(np.diag(found.covariance))
-    natural = np.array([coordinates.natural(x) for x in without.x])
-    moved = _Moved(coordinates.names, (without.x - found.x) / errors, coordinates.natural(found.x), natural)
-    nothing = np.full(len(parts), np.nan)
-    more = {"elpd": without.elpd, "pareto_k": nothing, "trusted": without.trusted}
     used = pd.Series(labels)[problem.rows.kind != "dropped"]
-    return _table(by, used, tuple(parts), moved, more)
+    nothing = np.full(len(parts), np.nan)
+    if len(parts) < 2:
+        return pd.DataFrame({by: list(parts), "rows": len(used), "elpd": nothing, "pareto_k": nothing, "trusted": False,
+                             "parameter": "", "shift": nothing, "usual": nothing, "change": nothing})  # fmt: skip
+    without = deleted(population, known, approximation, list(parts.values()))
+    coordinates = known.coordinates
+    before, after = coordinates.natural(known.x), np.array([coordinates.natural(x) for x in without.x])
+    shifts = (without.x - known.x) / np.sqrt(np.diag(known.covariance))
+    errors = fit.table.set_index("parameter")["sd"]
+    for k in range(len(before) - coordinates.counts[2], len(before)):  # a coordinate is a partial correlation
+        shifts[:, k] = (after[:, k] - before[k]) / float(errors[coordinates.names[k]])
+    more = {"elpd": without.elpd, "pareto_k": nothing, "trusted": without.trusted}
+    return _table(by, used, tuple(parts), _Moved(coordinates.names, shifts, before, after), more)
 
 
 @dataclass(frozen=True, eq=False)

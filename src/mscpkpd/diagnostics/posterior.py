@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mscpkpd.errors import FitError, UsageError
+from mscpkpd.fitting.approximate import METHODS
 from mscpkpd.fitting.result import Fit
 from mscpkpd.population import Population, pose_population
 
@@ -56,8 +57,9 @@ class Drawn:
 
 
 def population_of(fit: Fit) -> Population:
-    """The problem of a fit, bound again."""
-    return pose_population(fit.model, fit.study, random=fit.settings.get("random") or False)
+    """The problem of a fit, bound again; of a maximum with what was estimated as what is free."""
+    free = [name for name in fit.estimates if name in fit.model.parameter_names] if fit.method in METHODS else None
+    return pose_population(fit.model, fit.study, free, random=fit.settings.get("random") or False)
 
 
 def sampled_levels(fit: Fit) -> bool:

@@ -161,20 +161,21 @@ def of_left_out(found: LeftOut, bad: pd.DataFrame, given: str) -> Verdict:
     )
 
 
-def of_subjects_left_out(table: pd.DataFrame) -> Verdict:
+def of_subjects_left_out(table: pd.DataFrame | None) -> Verdict:
     """Leave-one-out by subject, where a maximum has no draws."""
-    elpd = table["elpd"].to_numpy(float)
+    name = "leave-one-out"
+    if table is None or len(table) < 2:
+        return Verdict(name, "not given", "No subject can be left out alone.", "A posterior by method='nuts' has rows.")
+    elpd = table["elpd"].to_numpy(float)[table["trusted"].to_numpy(bool)]
     total = f"LOO by subject: elpd {decimals(float(elpd.sum()), 1)}"
     if len(elpd) > 1:
         total += f" (SE {decimals(float(np.sqrt(len(elpd) * elpd.var(ddof=1))), 1)})"
     how = "each subject given the estimates without it, its random effects integrated out"
     unsure = table.loc[~table["trusted"], "subject"]
     if not len(unsure):
-        return Verdict("leave-one-out", "ok", f"{total}; {how}.")
-    return Verdict(
-        "leave-one-out", "warn", f"{total}; {how}; not to be trusted of {_named(unsure)}.",
-        "Fit again without them.",
-    )  # fmt: skip
+        return Verdict(name, "ok", f"{total}; {how}.")
+    sentence = f"{total} of {len(elpd)} of {len(table)} subjects; {how}; of {_named(unsure)} only another fit can tell."
+    return Verdict(name, "warn", sentence, "Fit again without them.")
 
 
 def of_influence(tables: Mapping[str, pd.DataFrame]) -> Iterator[Verdict]:
@@ -206,7 +207,7 @@ def of_influence(tables: Mapping[str, pd.DataFrame]) -> Iterator[Verdict]:
 def _pull(by: str, row: Mapping[str, object]) -> str:
     said = f"{row[by] or 'rows without a name'} ({row['parameter']} by {number(float(str(row['shift'])), 2)} SD"
     k = float(str(row["pareto_k"]))
-    known = f"k {decimals(k)}: more than weights can tell" if np.isfinite(k) else "more than a step can tell"
+    known = f"k {decimals(k)}: more than weights can tell" if not np.isnan(k) else "more than a step can tell"
     trusted = "" if row["trusted"] else f", {known}"
     return f"{said}{trusted})"
 

@@ -126,7 +126,8 @@ def _limits(
         lower, upper = sorted(float(prior.from_free(x[k] + sign * width)) for sign in (-1, 1))
         return lower, upper
     if k < thetas + spreads:
-        return float(np.exp(x[k] - width)), float(np.exp(x[k] + width))
+        with np.errstate(over="ignore"):  # of a spread that went to 0 nothing is known upwards
+            return float(np.exp(x[k] - width)), float(np.exp(x[k] + width))
     center, spread = np.arctanh(estimate), reach * sd / max(1.0 - estimate**2, 1e-12)
     return float(np.tanh(center - spread)), float(np.tanh(center + spread))
 

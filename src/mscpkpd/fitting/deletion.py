@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mscpkpd.fitting.focei import Maximum
-from mscpkpd.fitting.marginal import Marginal
+from mscpkpd.fitting.marginal import Marginal, Mode
 from mscpkpd.population import Population
 
 __all__ = ["Deleted", "clusters_by", "deleted"]
 
+TRIES = 5  # halvings of a step that the rest does not gain by
 AGREED = 0.2  # share by which gain and quadratic forecast may differ where one step is enough
 SMALL = 0.005  # of the log likelihood: a tenth of an SD; below it their difference does not matter
 
@@ -26,7 +27,8 @@ class Deleted:
     x : array of shape (n_parts, n)
         Coordinates without the part.
     elpd : array of shape (n_parts,)
-        Log likelihood of the part at the estimates without it; its random effects are integrated out.
+        Log likelihood of the part at the estimates without it, its random effects integrated out; NaN where the step is
+        not to be trusted.
     trusted : array of bool, shape (n_parts,)
         Whether the rest gained by the step what its curvature forecast.
     """
@@ -84,18 +86,32 @@ def deleted(population: Population, found: Maximum, approximation: str, parts: S
     Residuals and Influence in Regression, 1982, section 5.2). The likelihood at the new point tells whether it is.
     """
     marginal = Marginal(population, approximation)
-    xs, elpd, trusted = [], [], []
-    for clusters in parts:
-        slope = found.scores[clusters].sum(axis=0)
-        rest = found.information - found.curvatures[clusters].sum(axis=0)
-        definite = bool(np.all(np.isfinite(rest)) and np.linalg.eigvalsh(rest)[0] > 0)
-        step = np.linalg.solve(rest, slope) if definite else found.covariance @ slope
-        there = marginal.at(found.x + step, found.mode.eta).contribution
-        others = np.setdiff1d(np.arange(len(there)), clusters)
-        priors = marginal.coordinates.log_prior(found.x + step) - marginal.coordinates.log_prior(found.x)
-        gained = 0.5 * float(np.sum(found.mode.contribution[others] - there[others])) + found.with_priors * priors
-        forecast = 0.5 * float(slope @ step)
-        xs.append(found.x + step)
-        elpd.append(-0.5 * float(np.sum(there[clusters])))
-        trusted.append(definite and abs(gained - forecast) <= max(AGREED * forecast, SMALL))
-    return Deleted(np.array(xs), np.array(elpd), np.array(trusted))
+    steps, elpd, trusted = [], [], []
+    with np.errstate(all="ignore"):  # what is not finite is not trusted
+        for clusters in parts:
+            slope = found.scores[clusters].sum(axis=0)
+            rest = found.information - found.curvatures[clusters].sum(axis=0)
+            definite = bool(np.all(np.isfinite(rest)) and np.linalg.eigvalsh(rest)[0] > 0)
+            step = np.linalg.solve(rest, slope) if definite else found.covariance @ slope
+            forecast, whole = 0.5 * float(slope @ step), step
+            for _ in range(TRIES):
+                there = marginal.at(found.x + step, found.mode.eta)
+                gained = _gained(marginal, found, there, step, clusters)
+                if gained >= -SMALL:
+                    break
+                step = 0.5 * step
+            sure = definite and step is whole and there.converged
+            sure = sure and abs(gained - forecast) <= max(AGREED * forecast, SMALL)
+            steps.append(step)
+            elpd.append(-0.5 * float(np.sum(there.contribution[clusters])) if sure else np.nan)
+            trusted.append(sure)
+    return Deleted(found.x + np.array(steps), np.array(elpd), np.array(trusted))
+
+
+def _gained(marginal: Marginal, found: Maximum, there: Mode, step: np.ndarray, without: np.ndarray) -> float:
+    """What the log likelihood of the rest, or its posterior, gains by a step."""
+    others = np.setdiff1d(np.arange(len(found.scores)), without)
+    gained = 0.5 * float(np.sum(found.mode.contribution[others] - there.contribution[others]))
+    if found.with_priors:
+        gained += marginal.coordinates.log_prior(found.x + step) - marginal.coordinates.log_prior(found.x)
+    return gained

@@ -216,17 +216,21 @@ def maximum_at(
     Raises
     ------
     FitError
-        If the model cannot be solved there.
+        If the model cannot be solved there, or correlations are at the edge.
     """
     marginal = Marginal(population, approximation)
     objective = _Objective(marginal, with_priors=with_priors)
-    x = marginal.coordinates.vector(values)
+    try:
+        x = marginal.coordinates.vector(values)
+    except np.linalg.LinAlgError:
+        raise FitError("correlations of random effects are at the edge", hint="fit them as independent") from None
     if not np.isfinite(objective.mode(x).minus2ll):
         raise FitError("the model cannot be predicted at the estimates", hint="fit again: another version made it")
     return _known(objective, x, objective.curvatures(x), "found before")
 
 
 def _known(objective: _Objective, x: np.ndarray, curvatures: tuple[np.ndarray, np.ndarray], message: str) -> Maximum:
+    """All that a maximum holds, from where it is and its second derivatives."""
     hessian, by_cluster = curvatures
     gradient, each = objective.slopes(x)
     left = float(gradient @ np.linalg.pinv(hessian, hermitian=True) @ gradient)

@@ -1,7 +1,7 @@
 """A population as a PyMC model: typical values, spreads, correlations and the random effects of every group.
 
-Random effects are eta = sd * root @ w with w standard normal. What is sampled of each is w (non-centred), or the effect
-as it is (centred) where `Population.centred` names it: where each group's own data say nearly all about it.
+Random effects are eta = sd * root @ w with w standard normal. What is sampled of each is w (non-centred), or, in a
+frame, the effect as it is (centred) where `Population.centred` names it: where each group's own data tell it.
 """
 
 from __future__ import annotations
@@ -124,10 +124,10 @@ def _named(population: Population, given: Mapping[str, Any]) -> tuple[dict[str, 
         parameter.name: given[parameter.name] if parameter.name in given else variable(parameter.name, parameter.prior)
         for parameter in population.problem.free
     }
-    return free, [_level_variables(population, level) for level in population.levels]
+    return free, [_level_variables(level) for level in population.levels]
 
 
-def _level_variables(population: Population, level: Level) -> Any:
+def _level_variables(level: Level) -> Any:
     """Spreads, correlations and effects of one level, shape (n_groups, n_effects)."""
     sd = pt.stack(
         [
@@ -143,19 +143,8 @@ def _level_variables(population: Population, level: Level) -> Any:
         rows = cholesky_rows(len(level.effects), [partial[k] for k in range(len(exponents))], pt.sqrt)
         for name, r in zip(level.correlation_names, _correlations(level, rows), strict=True):
             pm.Deterministic(name, r)
-    centred, groups = _centred(population, level), len(level.labels)
-    parts: dict[bool, Any] = {}
-    if any(centred):
-        shape = (groups, sum(centred))
-        parts[True] = pm.Flat(f"effects_{level.name}", shape=shape, initval=np.zeros(shape))
-    if not all(centred):
-        parts[False] = pm.Normal(f"unit_{level.name}", 0.0, 1.0, shape=(groups, len(centred) - sum(centred)))
-    place = [centred[:k].count(form) for k, form in enumerate(centred)]
-    u = pt.stack([parts[form][:, k] for form, k in zip(centred, place, strict=True)], axis=1)
-    eta, whitened, log_slope = _unfolded(u, sd, rows, centred)
-    if any(centred):  # the others have their prior already
-        density = log_slope - 0.5 * sum(pt.sum(w**2) for w, form in zip(whitened, centred, strict=True) if form)
-        pm.Potential(f"prior_{level.name}", density)
+    u = pm.Normal(f"unit_{level.name}", 0.0, 1.0, shape=(len(level.labels), len(level.effects)))
+    eta, _, _ = _unfolded(u, sd, rows, [False] * len(level.effects))
     for e, effect in enumerate(level.effects):
         pm.Deterministic(effect.name, eta[:, e], dims=level.name)
     return eta

@@ -57,7 +57,7 @@ class Mode:
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Cases that share random effects, and where each effect stands in its cluster.
+    """Cases that share random effects, or rows of a subject that none moves; where each effect stands in its cluster.
 
     Attributes
     ----------
@@ -90,16 +90,19 @@ class Clusters:
         for row in population.places:
             for c in np.flatnonzero(row >= 0):
                 root[find(int(c))] = find(cases + int(row[c]))
-        names = [find(k) for k in range(cases + total)]
-        number = {name: k for k, name in enumerate(dict.fromkeys(names))}
-        mine = np.array([number[name] for name in names], dtype=int)
-        of_eta = mine[cases:]
+        free = ~np.any(population.places >= 0, axis=0)  # cases that no effect moves; subjects dosed alike share them
+        subjects = population.problem.rows.subject
+        of_row = [(find(c), s if free[c] else "") for c, s in zip(population.case.tolist(), subjects, strict=True)]
+        effects = [(find(k), "") for k in range(cases, cases + total)]
+        number = {name: k for k, name in enumerate(dict.fromkeys([*of_row, *effects]))}
+        of_eta = np.array([number[name] for name in effects], dtype=int)
         local = np.zeros(total, dtype=int)
         seen = np.zeros(len(number), dtype=int)
         for k, c in enumerate(of_eta):
             local[k] = seen[c]
             seen[c] += 1
-        return cls(mine[:cases][population.case], of_eta, local, len(number), int(max(seen, default=0)))
+        rows = np.array([number[name] for name in of_row], dtype=int)
+        return cls(rows, of_eta, local, len(number), int(max(seen, default=0)))
 
 
 @dataclass(frozen=True, eq=False)

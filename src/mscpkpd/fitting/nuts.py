@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mscpkpd.errors import InputError
 from mscpkpd.fitting.chain import Chains
 from mscpkpd.fitting.frame import Frame, find_frame
 from mscpkpd.fitting.kept import Leg, Place
@@ -103,6 +104,13 @@ def drawing_place(folder: Path | None) -> Iterator[Place]:
 def framed(problem: Posed, place: Place) -> tuple[Posed, Frame]:
     """Coordinates of a run: those that its draws are in, or found and kept."""
     known = place.frame()
+    if known and isinstance(problem, Population):
+        odd = set(known[1]) - {effect.name for effect in problem.effects}
+        if odd:
+            raise InputError(
+                f"the draws kept here are centred by {', '.join(sorted(odd))}, as another version had it",
+                where=str(place.folder), hint="remove the folder to start anew",
+            )  # fmt: skip
     if isinstance(problem, Population):
         frame, chosen = (known[0], replace(problem, centred=known[1])) if known else parametrized(problem)[::-1]
     else:

@@ -301,10 +301,10 @@ def influence_plot(table: pd.DataFrame, by: str, *, marks: Marks | None = None) 
     figure, axes = sheet(1, 1, width=5.8, height=0.7 + 0.2 * len(shown))
     ax, places = axes[0, 0], np.arange(len(shown))[::-1]
     sure = shown["trusted"].to_numpy(bool)
-    how, else_ = "by weighing draws", "at least; only another fit can tell"
+    how, doubt = "by weighing draws", "at least; only another fit can tell"
     if shown["pareto_k"].isna().all():
-        how, else_ = "by a step from the maximum", "about; only another fit can tell"
-    for mine, ink, label in ((sure, FIT, how), (~sure, WARN, else_)):
+        how, doubt = "by a step from the maximum", "about; only another fit can tell"
+    for mine, ink, label in ((sure, FIT, how), (~sure, WARN, doubt)):
         if np.any(mine):
             ax.hlines(places[mine], 0, shown["shift"][mine], color=ink, lw=1.2)
             ax.scatter(shown["shift"][mine], places[mine], s=22, color=ink, label=label, zorder=3)
