@@ -204,3 +204,4 @@ def test_a_spread_that_went_to_zero_has_no_upper_limit_and_no_warning(recwarn):
     ]  # fmt: skip
     found = fit(linear(Variability("c0", "subject", 0.3)), table(rows), "focei", free=["c0", "s"])
     assert not [each for each in recwarn if "overflow" in str(each.message)]
+    assert found.table.set_index("parameter").loc["omega_sd_c0", "upper"] > 1e3

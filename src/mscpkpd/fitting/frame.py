@@ -22,9 +22,9 @@ from mscpkpd.problem import Problem
 __all__ = ["Frame", "find_frame"]
 
 MOST_EVALUATIONS = 60
-# Squared residuals, in units of their variance: below the first the data leave the swap of two rates a share of the
-# posterior that a chain must find, above the second they see each of the two.
-UNSEEN, SEEN = 9.0, 1.0
+# Squared residuals, in units of their variance: below the first the swap of two rates is where a chain may begin and
+# stay, however small its share of the posterior; above the second the data see each of the two.
+UNSEEN, SEEN = 50.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
